@@ -1,0 +1,29 @@
+"""Settings for every pytest run: the tests of the package and, with ``--nbval``, the notebooks."""
+
+import os
+
+import pytest
+
+# Set by a user or an outer tool, these would change the notebooks' outputs, which were computed without them.
+_OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
+
+
+def _compares_notebooks(config: pytest.Config) -> bool:
+    return bool(config.getoption("nbval", False) or config.getoption("nbval_lax", False))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run notebooks as they were committed, in this environment's kernel; draw test figures off screen."""
+    if _compares_notebooks(config):
+        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        for setting in _OUTSIDE_SETTINGS:
+            os.environ.pop(setting, None)
+    else:
+        os.environ["MPLBACKEND"] = "agg"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which data the run uses."""
+    if _compares_notebooks(config):
+        return "ecgcourse data: the practice set, as in the committed notebooks (ECGCOURSE_DATA is ignored)"
+    return f"ecgcourse data: {os.environ.get('ECGCOURSE_DATA') or 'the practice set'}"

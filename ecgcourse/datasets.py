@@ -1,0 +1,443 @@
+"""Torch datasets of images: rendered from signals when asked for, or read from a folder of TIFF files.
+
+Both kinds answer to the same calls: ``dataset[5]`` is one image with its label, ``dataset[[5, 8, 2]]`` is a
+batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 08.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from tqdm import tqdm
+
+from ecgcourse import practice, ptbxl, signals
+from ecgcourse.errors import DataError, SettingError
+from ecgcourse.fields import FIELDS
+from ecgcourse.files import whole_folder
+from ecgcourse.render import render
+
+CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
+"""Images per record, C."""
+
+# Rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
+WRITE_BATCH = 64
+
+Index = int | slice | Sequence[int] | np.ndarray | torch.Tensor
+
+
+class RenderedImages(Dataset):
+    """Signals in memory whose images are rendered when asked for.
+
+    Parameters
+    ----------
+    signals : (N, L, T) float array or tensor
+        In [0, 1], as :func:`ecgcourse.signals.preprocess` returns them.
+    labels : (N, K) array or tensor
+        1 where the record has the class, else 0.
+    size : int
+        Side S of an image in pixels.
+    device : str or torch.device
+        Where the signals are kept and the images are rendered.
+
+    Attributes
+    ----------
+    signals : (N, L, T) float32 tensor
+    labels : (N, K) float32 tensor
+    size : int
+
+    Raises
+    ------
+    DataError
+        Shapes that don't fit together, no record at all, signals outside [0, 1] or NaN, labels that are
+        neither 0 nor 1.
+    SettingError
+        A size below 1.
+    """
+
+    def __init__(
+        self,
+        signals: np.ndarray | torch.Tensor,
+        labels: np.ndarray | torch.Tensor,
+        size: int = 256,
+        device: str | torch.device = "cpu",
+    ):
+        _check_size(size)
+        self.signals = torch.as_tensor(signals, dtype=torch.float32, device=device)
+        self.labels = torch.as_tensor(labels, dtype=torch.float32, device=device)
+        self.size = size
+        _check_signals(self.signals)
+        _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def __getitem__(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
+        """Render one record or a batch.
+
+        Parameters
+        ----------
+        index : int, or sequence or tensor of B ints
+
+        Returns
+        -------
+        images : (C, S, S) or (B, C, S, S) uint8 tensor
+        labels : (K,) or (B, K) float32 tensor
+        """
+        rows = _rows(self, index)
+        images = render(self.signals[rows.reshape(-1)], self.size)
+        return images.reshape(*rows.shape, *images.shape[1:]), self.labels[rows]
+
+
+class TiffImages(Dataset):
+    """Images and labels read from a folder that :func:`write_images` wrote.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``images/0.tif``, ``images/1.tif``, … and ``labels/0.npy``, ``labels/1.npy``, …
+
+    Attributes
+    ----------
+    labels : (N, K) float32 tensor
+    size : int
+        Side S of an image in pixels, as found in the first file.
+
+    Raises
+    ------
+    DataError
+        No images, a number without its image or label, or a file that can't be read or has another shape.
+        The labels and the first image are read at once, the other images when asked for.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        count = _count_pairs(self.folder)
+        self.labels = torch.stack([_read_label(self.folder / "labels" / f"{n}.npy") for n in range(count)])
+        self.size = _read_tiff(self._image_path(0)).shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read one record or a batch; as :meth:`RenderedImages.__getitem__`, always on the CPU."""
+        rows = _rows(self, index)
+        images = torch.empty((rows.numel(), CHANNELS, self.size, self.size), dtype=torch.uint8)
+        for place, number in enumerate(rows.reshape(-1).tolist()):
+            images[place] = self._read_image(number)
+        return images.reshape(*rows.shape, *images.shape[1:]), self.labels[rows]
+
+    def _read_image(self, number: int) -> torch.Tensor:
+        path = self._image_path(number)
+        image = _read_tiff(path)
+        if image.shape[-1] != self.size:
+            raise DataError(
+                f"{path} is {image.shape[-1]} pixels wide, but the first image is {self.size}; write the images again"
+            )
+        return torch.from_numpy(image)
+
+    def _image_path(self, number: int) -> Path:
+        return self.folder / "images" / f"{number}.tif"
+
+
+def from_data(
+    data: str | os.PathLike,
+    partition: str,
+    size: int = 256,
+    device: str | torch.device = "cpu",
+    sampling_rate: int = 100,
+    progress: bool | None = None,
+) -> RenderedImages | TiffImages:
+    """Open one partition of a PTB-XL folder or of a folder of images.
+
+    Parameters
+    ----------
+    data : path
+        A PTB-XL folder, whose signals are read, preprocessed and kept in memory, or a folder that
+        :func:`write_images` wrote.
+    partition : {"train", "val", "test"}
+    size : int
+        Side S of an image in pixels.
+    device : str or torch.device
+        Where signals are kept and rendered. TIFF files are always read on the CPU.
+    sampling_rate : int
+        100 or 500 Hz; matters for a PTB-XL folder only.
+    progress : bool, optional
+        Show a progress bar while signals are read; None shows it on a terminal only.
+
+    Returns
+    -------
+    RenderedImages or TiffImages
+
+    Raises
+    ------
+    DataError
+        `data` is neither kind of folder, the partition has no records, or the images there have another
+        size; also whatever reading it raises.
+    SettingError
+        An unknown partition.
+    """
+    _check_partition(partition)
+    _check_size(size)
+    if ptbxl.is_ptbxl(data):
+        table = _records(data, partition)
+        voltages = ptbxl.read_signals(data, table, sampling_rate=sampling_rate, progress=progress)
+        return RenderedImages(signals.preprocess(voltages, sampling_rate), ptbxl.labels(table), size, device)
+    return _open_images(Path(data), partition, size)
+
+
+def write_images(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    partitions: Iterable[str] = ("train",),
+    size: int = 256,
+    sampling_rate: int = 100,
+    progress: bool | None = None,
+) -> Path:
+    """Write the images of a PTB-XL folder as TIFF files, one per record.
+
+    Each partition's folder appears whole or not at all; it holds ``images/0.tif`` … ((C, S, S) uint8,
+    uncompressed), ``labels/0.npy`` … ((K,) float32), numbered as the records stand in the table, and
+    ``records.csv`` with the columns number and ecg_id. Images of the practice set stay marked as synthetic.
+
+    Parameters
+    ----------
+    data : path
+        A PTB-XL folder.
+    out : path
+        Gets one folder per partition, none of which may hold anything yet.
+    partitions : iterable of {"train", "val", "test"}
+    size : int
+        Side S of an image in pixels.
+    sampling_rate : int
+        100 or 500 Hz.
+    progress : bool, optional
+        Show progress bars; None shows them on a terminal only.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    DataError
+        `data` is no PTB-XL folder, a partition has no records, or `out` can't be written or is taken.
+    SettingError
+        An unknown partition, or a size below 1.
+    """
+    out = Path(out)
+    _check_size(size)
+    tables = {partition: _records(data, partition) for partition in partitions}
+    with ExitStack() as stack:
+        # All folders are claimed before the first image is rendered, so that a taken one is found at once.
+        folders = {name: stack.enter_context(whole_folder(out / name)) for name in tables}
+        for name, table in tables.items():
+            dataset = from_data(data, name, size, sampling_rate=sampling_rate, progress=progress)
+            _write_partition(folders[name], dataset, table.index, name, progress)
+            if practice.is_practice(data):
+                (folders[name] / practice.MARK).write_text('{"synthetic": true}\n', encoding="utf-8")
+    return out
+
+
+def is_synthetic(data: str | os.PathLike) -> bool:
+    """Whether `data` is a synthetic practice set, or holds images of one."""
+    folders = (Path(data), *(Path(data) / name for name in ptbxl.FOLDS))
+    return any(practice.is_practice(folder) for folder in folders)
+
+
+def loader(dataset: Dataset, batch_size: int, shuffle: bool = False, seed: int = 0, workers: int = 0) -> DataLoader:
+    """Go through a dataset in batches, each of which is one call to the dataset.
+
+    Parameters
+    ----------
+    dataset : RenderedImages or TiffImages
+    batch_size : int
+        Records per batch, B; the last batch may have fewer.
+    shuffle : bool
+        A new order in every epoch. The orders depend on `seed` alone, whatever the number of workers.
+    seed : int
+        Seeds the loader's own generator; PyTorch's global one is neither read nor moved.
+    workers : int
+        Processes that prepare batches; 0 prepares them in this process.
+
+    Returns
+    -------
+    DataLoader
+        Yields images (B, C, S, S) uint8 and labels (B, K) float32.
+
+    Raises
+    ------
+    SettingError
+        `batch_size` below 1, `workers` below 0, or workers for images that are rendered on a GPU.
+    """
+    if batch_size < 1:
+        raise SettingError(f"batch_size={batch_size}, but it must be at least 1")
+    if workers < 0:
+        raise SettingError(f"workers={workers}, but it must be 0 or more")
+    if workers and dataset.labels.device.type != "cpu":
+        raise SettingError(
+            f"workers={workers}, but these images are rendered on {dataset.labels.device}, which other "
+            "processes can't share; use workers=0"
+        )
+    order = SequentialSampler(dataset)
+    if shuffle:
+        order = RandomSampler(dataset, generator=torch.Generator().manual_seed(seed))
+    return DataLoader(
+        dataset,
+        sampler=BatchSampler(order, batch_size, drop_last=False),
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # Of its own: DataLoader draws seeds for its workers from it, which must not change the order.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """Grey levels 0 … 255 as the float32 numbers in [0, 1] that a model takes; any shape, same device.
+
+    Raises
+    ------
+    DataError
+        The images aren't uint8: they may have been divided already.
+    """
+    if images.dtype != torch.uint8:
+        raise DataError(f"to_float: the images are {images.dtype}, but uint8 grey levels are needed")
+    return images.to(torch.float32) / 255
+
+
+def _rows(dataset: Dataset, index: Index) -> torch.Tensor:
+    # Indexing 0 … N − 1 settles negative numbers, slices and masks, and raises IndexError where a GPU would
+    # only fail later.
+    return torch.arange(len(dataset))[index]
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise SettingError(f"size={size}, but an image needs at least 1 pixel a side")
+
+
+def _check_partition(partition: str) -> None:
+    if partition not in ptbxl.FOLDS:
+        known = ", ".join(ptbxl.FOLDS)
+        raise SettingError(f"no partition is called {partition!r}; the partitions are {known}")
+
+
+def _check_signals(x: torch.Tensor) -> None:
+    if x.ndim != 3 or 0 in x.shape:
+        raise DataError(f"RenderedImages: signals have shape {tuple(x.shape)}; (N, L, T), N > 0, is needed")
+    # Written so that NaN fails too.
+    bad = ~((x >= 0) & (x <= 1)).flatten(1).all(dim=1)
+    if bad.any():
+        raise DataError(
+            f"RenderedImages: {int(bad.sum())} of {len(x)} signals leave [0, 1] or hold NaN, the first at "
+            f"row {int(bad.nonzero()[0, 0])}; scale them with signals.preprocess"
+        )
+
+
+def _check_labels(labels: torch.Tensor, shape: tuple[int, ...], where: str | Path) -> None:
+    if labels.shape != shape:
+        raise DataError(f"{where}: shape {tuple(labels.shape)}, but {shape} is needed")
+    if not ((labels == 0) | (labels == 1)).all():
+        raise DataError(f"{where}: every label must be 0 or 1")
+
+
+def _records(data: str | os.PathLike, partition: str) -> pd.DataFrame:
+    _check_partition(partition)
+    table = ptbxl.split(ptbxl.read_table(data))[partition]
+    if table.empty:
+        raise DataError(
+            f"{data}: the partition {partition!r} is empty: no record of strat_fold "
+            f"{', '.join(map(str, ptbxl.FOLDS[partition]))} has a diagnostic superclass"
+        )
+    return table
+
+
+def _open_images(data: Path, partition: str, size: int) -> TiffImages:
+    if not any((data / name / "images").is_dir() for name in ptbxl.FOLDS):
+        raise DataError(
+            f"{data} holds no data: looked for ptbxl_database.csv and scp_statements.csv (a PTB-XL folder) "
+            f"and for {partition}/images (a folder written by `python -m ecgcourse images`)"
+        )
+    if not (data / partition / "images").is_dir():
+        raise DataError(
+            f"{data} has no {partition}/images; write it with "
+            f"`python -m ecgcourse images PTB-XL {data} --partition {partition}`"
+        )
+    dataset = TiffImages(data / partition)
+    if dataset.size != size:
+        raise DataError(
+            f"{data / partition}: the images are {dataset.size} pixels wide, but size {size} was asked for; "
+            f"ask for {dataset.size} or write the images again"
+        )
+    return dataset
+
+
+def _write_partition(
+    folder: Path, dataset: RenderedImages, ecg_ids: pd.Index, name: str, progress: bool | None
+) -> None:
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir()
+    hidden = None if progress is None else not progress
+    with tqdm(total=len(dataset), desc=f"images of {name}", unit="record", disable=hidden) as bar:
+        for batch, (images, labels) in enumerate(loader(dataset, WRITE_BATCH)):
+            _write_batch(folder, batch * WRITE_BATCH, images.numpy(), labels.numpy())
+            bar.update(len(images))
+    numbers = pd.RangeIndex(len(dataset), name="number")
+    pd.DataFrame({"ecg_id": ecg_ids}, index=numbers).to_csv(folder / "records.csv", lineterminator="\n")
+
+
+def _write_batch(folder: Path, first: int, images: np.ndarray, labels: np.ndarray) -> None:
+    for number, (image, label) in enumerate(zip(images, labels, strict=True), start=first):
+        # Named, since tifffile would take some sizes for a colour picture.
+        tifffile.imwrite(folder / "images" / f"{number}.tif", image, photometric="minisblack")
+        np.save(folder / "labels" / f"{number}.npy", label)
+
+
+def _count_pairs(folder: Path) -> int:
+    images = _numbers(folder / "images", ".tif")
+    labels = _numbers(folder / "labels", ".npy")
+    for number in range(max(images | labels, default=-1) + 1):
+        for found, path in ((images, f"images/{number}.tif"), (labels, f"labels/{number}.npy")):
+            if number not in found:
+                raise DataError(f"{folder}: {path} is missing; write the images again")
+    if not images:
+        raise DataError(f"{folder} holds no images: looked for images/0.tif and labels/0.npy")
+    return len(images)
+
+
+def _numbers(folder: Path, suffix: str) -> set[int]:
+    names = {path.stem for path in folder.glob(f"*{suffix}")}
+    strange = sorted(name for name in names if not re.fullmatch(r"0|[1-9]\d*", name, re.ASCII))
+    if strange:
+        raise DataError(f"{folder / strange[0]}{suffix}: not a number such as 0{suffix}; move it away")
+    return {int(name) for name in names}
+
+
+def _read_label(path: Path) -> torch.Tensor:
+    try:
+        label = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} can't be read as a label ({error}); write the images again") from error
+    _check_labels(label, (len(ptbxl.CLASSES),), path)
+    return label
+
+
+def _read_tiff(path: Path) -> np.ndarray:
+    try:
+        image = tifffile.imread(path)
+    # What a damaged file raises depends on where tifffile stumbles.
+    except Exception as error:
+        raise DataError(f"{path} can't be read as an image ({error}); write the images again") from error
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (CHANNELS, *image.shape[-1:] * 2):
+        raise DataError(
+            f"{path}: {image.dtype} of shape {image.shape}, but uint8 of shape ({CHANNELS}, S, S) is needed"
+        )
+    return image

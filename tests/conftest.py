@@ -1,0 +1,41 @@
+"""What several test modules share: the data sets, and a cache of their own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ecgcourse import practice, ptbxl
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the tests out of the user's cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECGCOURSE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def practice_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic data set of 60 records."""
+    return practice.write(tmp_path_factory.mktemp("practice") / "data", n_records=60)
+
+
+@pytest.fixture(scope="session")
+def real_root() -> Path:
+    """The PTB-XL folder that $ECGCOURSE_DATA names."""
+    named = os.environ.get("ECGCOURSE_DATA")
+    if not named:
+        pytest.skip("ECGCOURSE_DATA isn't set: no real records to test on")
+    if not ptbxl.is_ptbxl(named):
+        pytest.skip(f"ECGCOURSE_DATA names {named}, which isn't a PTB-XL folder")
+    return Path(named)
+
+
+@pytest.fixture(scope="session", params=["practice", "real"])
+def root(request: pytest.FixtureRequest) -> Path:
+    """The same test on synthetic and on real records."""
+    return request.getfixturevalue(f"{request.param}_root")

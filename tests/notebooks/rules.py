@@ -1,0 +1,294 @@
+"""The rules that every notebook of the book keeps. Each rule takes a notebook and lists what breaks it.
+
+A notebook is read, never executed; whether its outputs are still true is for ``pytest --nbval book/``.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from tools.notebooks import METADATA
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOK = ROOT / "book"
+
+MAX_BYTES = 1_500_000
+MAX_LINES = 25
+MAX_IGNORED_CELLS = 6
+MIN_ALT_CHARACTERS = 30
+SECTIONS = (
+    "What you will be able to do",
+    "What you need",
+    "What to remember",
+    "Exercises",
+    "Where to read on",
+)
+INSTALL = """\
+import importlib.util
+
+if importlib.util.find_spec("ecgcourse") is None:
+    %pip install --quiet "ecgcourse[chapters] @ git+{address}\""""
+
+_MAGIC = re.compile(r"^\s*(%|!)", re.MULTILINE)
+_MYST = re.compile(r"^\s*(```+|:::+)\s*\{|^\s*:::|\{[\w:-]+\}`|^\s*\([\w-]+\)=\s*$", re.MULTILINE)
+_MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|opt|mnt|work|content|var)/|\b[A-Z]:\\")
+_MEMORY_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+_LINK = re.compile(r"\]\((?!https?:|mailto:|#|data:)([^)#\s]+)")
+_UNCERTAIN = re.compile(r"perf_counter|timeit|\bfit\(|\btrain")
+
+Notebook = nbformat.NotebookNode
+Rule = Callable[[Notebook], list[str]]
+
+
+def read(path: Path) -> Notebook:
+    """Read a notebook; `path` goes with it, because some rules ask for the file's name."""
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    notebook.path = path
+    return notebook
+
+
+def address() -> str:
+    """Return the repository's address, which stands in ``_config.yml``."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+
+
+def public_names() -> set[str]:
+    """List the functions and classes that the package's modules define without a leading underscore."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "ecgcourse").rglob("*.py"))
+    return {name for tree in trees for name in _definitions(tree.body) if not name.startswith("_")}
+
+
+def code_cells(notebook: Notebook) -> list[Notebook]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook: Notebook) -> str:
+    """Join the Markdown cells, fenced code left out."""
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.sub(r"^```[^{\n]*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(notebook: Notebook) -> list[tuple[int, str]]:
+    """List the headings as (level, text)."""
+    found = re.findall(r"^(#{1,6}) +(.+?)\s*$", prose(notebook), flags=re.MULTILINE)
+    return [(len(marks), text) for marks, text in found]
+
+
+def tags(cell: Notebook) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def figures(cell: Notebook) -> int:
+    """Count the images that a cell shows."""
+    return sum("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def output_texts(cell: Notebook) -> Iterator[str]:
+    for output in cell.get("outputs", []):
+        yield output.get("text", "")
+        yield from (text for kind, text in output.get("data", {}).items() if kind.startswith("text/"))
+
+
+def _definitions(body: list[ast.stmt]) -> list[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return [statement.name for statement in body if isinstance(statement, kinds)]
+
+
+def _trees(notebook: Notebook) -> Iterator[ast.Module]:
+    """Parse every code cell but the one that installs, whose ``%pip`` is not Python."""
+    for cell in code_cells(notebook)[1:]:
+        yield ast.parse(cell.source)
+
+
+def _failing(cells: list[Notebook], fails: Callable[[Notebook], object], what: str) -> list[str]:
+    return [f"{cell.id}: {what}" for cell in cells if fails(cell)]
+
+
+def is_tidy(notebook: Notebook) -> list[str]:
+    """Metadata and cell ids are those that ``tools/notebooks.py`` writes."""
+    ids = [f"cell-{number:02d}" for number in range(len(notebook.cells))]
+    tidy = (
+        (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+        and notebook.metadata == METADATA
+        and [cell.id for cell in notebook.cells] == ids
+        and not any("execution" in cell.metadata for cell in notebook.cells)
+    )
+    return [] if tidy else [f"not in the committed form: python tools/notebooks.py tidy {notebook.path}"]
+
+
+def is_small(notebook: Notebook) -> list[str]:
+    size = notebook.path.stat().st_size
+    return [f"{size} bytes; at most {MAX_BYTES}"] if size > MAX_BYTES else []
+
+
+def starts_with_numbered_title(notebook: Notebook) -> list[str]:
+    first = notebook.cells[0]
+    number = int(notebook.path.name[:2])
+    if first.cell_type != "markdown" or not first.source.startswith(f"# {number}. "):
+        return [f"the first cell must start with '# {number}. Title'"]
+    titles = [text for level, text in headings(notebook) if level == 1]
+    return [] if len(titles) == 1 else [f"more than one level-1 heading: {titles}"]
+
+
+def installs_only_where_missing(notebook: Notebook) -> list[str]:
+    """The first code cell, and only it, installs; it is the same in all notebooks."""
+    first, *others = code_cells(notebook)
+    problems = []
+    if first.source != INSTALL.format(address=address()) or "hide-input" not in tags(first):
+        problems.append("the first code cell is not the common one that installs, tagged hide-input")
+    return problems + _failing(others, lambda cell: _MAGIC.search(cell.source), "no magics, no shell lines")
+
+
+def was_run_top_to_bottom(notebook: Notebook) -> list[str]:
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    return [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts are {counts}"]
+
+
+def ended_without_complaint(notebook: Notebook) -> list[str]:
+    """No error and nothing on stderr: no warnings, no progress bars."""
+
+    def complains(cell: Notebook) -> bool:
+        return any(out.output_type == "error" or out.get("name") == "stderr" for out in cell.outputs)
+
+    return _failing(code_cells(notebook), complains, "has an error or text on stderr among its outputs")
+
+
+def names_no_machine(notebook: Notebook) -> list[str]:
+    """No path of somebody's machine and no memory address, which the next run would print differently."""
+
+    def names_one(cell: Notebook) -> bool:
+        texts = [cell.source, *output_texts(cell)]
+        return any(_MACHINE_PATH.search(text) or _MEMORY_ADDRESS.search(text) for text in texts)
+
+    return _failing(notebook.cells, names_one, "names a path of a machine or a memory address")
+
+
+def has_short_cells(notebook: Notebook) -> list[str]:
+    cells = code_cells(notebook)
+    return [
+        *_failing(cells, lambda cell: not cell.source.strip(), "is empty"),
+        *_failing(cells, lambda cell: len(cell.source.splitlines()) > MAX_LINES, f"more than {MAX_LINES} lines"),
+    ]
+
+
+def uses_the_package(notebook: Notebook) -> list[str]:
+    for tree in _trees(notebook):
+        for node in ast.walk(tree):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            if any(module.split(".")[0] == "ecgcourse" for module in modules):
+                return []
+    return ["does not import ecgcourse"]
+
+
+def defines_nothing_of_the_package(notebook: Notebook) -> list[str]:
+    """What the package has, a notebook calls. A version by hand ends in ``_by_hand``."""
+    taken = public_names()
+    defined = (name for tree in _trees(notebook) for name in _definitions(tree.body))
+    return [f"defines {name}, which the package has" for name in defined if name in taken]
+
+
+def is_portable(notebook: Notebook) -> list[str]:
+    """No MyST, which Colab, JupyterLab and GitHub would show raw."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    return _failing(cells, lambda cell: _MYST.search(cell.source), "has a MyST directive, role or label")
+
+
+def links_to_what_exists(notebook: Notebook) -> list[str]:
+    targets = _LINK.findall(prose(notebook))
+    return [f"links to {target}, which is not there" for target in targets if not (BOOK / target).exists()]
+
+
+def describes_its_figures(notebook: Notebook) -> list[str]:
+    """Every figure has alt text, a caption and a name, and is followed by prose that reads it."""
+    problems = []
+    followers = [*notebook.cells[1:], None]
+    for cell, follower in zip(notebook.cells, followers, strict=True):
+        if figures(cell):
+            problems += [f"{cell.id}: {problem}" for problem in _figure_problems(notebook, cell, follower)]
+    return problems
+
+
+def _figure_problems(notebook: Notebook, cell: Notebook, follower: Notebook | None) -> Iterator[str]:
+    settings = cell.metadata.get("mystnb", {})
+    if figures(cell) > 1:
+        yield "shows more than one figure"
+    if len(settings.get("image", {}).get("alt", "")) < MIN_ALT_CHARACTERS:
+        yield f"mystnb.image.alt has fewer than {MIN_ALT_CHARACTERS} characters"
+    if not settings.get("figure", {}).get("caption"):
+        yield "mystnb.figure.caption is missing"
+    if not settings.get("figure", {}).get("name", "").startswith(f"fig-ch{notebook.path.name[:2]}-"):
+        yield f"mystnb.figure.name does not start with fig-ch{notebook.path.name[:2]}-"
+    if follower is None or follower.cell_type != "markdown":
+        yield "no Markdown cell after the figure says what to see in it"
+
+
+def has_the_sections(notebook: Notebook) -> list[str]:
+    levels = [level for level, _ in headings(notebook)]
+    jumps = [level for before, level in zip(levels, levels[1:], strict=False) if level > before + 1]
+    problems = ["a heading skips a level"] if jumps else []
+    sections = [text for level, text in headings(notebook) if level == 2]
+    if [text for text in sections if text in SECTIONS] != list(SECTIONS):
+        problems.append(f"level-2 sections must include, in this order: {', '.join(SECTIONS)}")
+    elif sections[:2] != list(SECTIONS[:2]) or sections[-3:] != list(SECTIONS[-3:]):
+        problems.append("a chapter's own sections stand between 'What you need' and 'What to remember'")
+    return problems
+
+
+def solves_its_exercises(notebook: Notebook) -> list[str]:
+    """At least two exercises, each with a solution cell that is folded away."""
+    solutions: dict[str, int] = {}
+    section = exercise = ""
+    for cell in notebook.cells:
+        for marks, text in re.findall(r"^(##+) +(.+?)\s*$", cell.source, flags=re.MULTILINE):
+            if cell.cell_type == "markdown":
+                section = text if marks == "##" else section
+                exercise = text if marks == "###" else ""
+                if section == "Exercises" and exercise:
+                    solutions[exercise] = 0
+        if exercise in solutions and cell.cell_type == "code" and "hide-cell" in tags(cell):
+            solutions[exercise] += cell.metadata.get("mystnb", {}).get("code_prompt_show") == "Show solution"
+    titles = [f"Exercise {number}" for number in range(1, len(solutions) + 1)]
+    problems = [f"'{text}' has no folded solution cell" for text, count in solutions.items() if not count]
+    if not all(text.startswith(title) for text, title in zip(solutions, titles, strict=True)):
+        problems.append(f"exercises must be called Exercise 1, 2, …: {list(solutions)}")
+    return problems if len(solutions) >= 2 else [*problems, "fewer than two exercises"]
+
+
+def ignored_cells(notebook: Notebook) -> list[Notebook]:
+    """List the cells whose output nbval does not compare."""
+    return [cell for cell in code_cells(notebook) if {"nbval-ignore-output", "nbval-skip"} & set(tags(cell))]
+
+
+def compares_its_outputs(notebook: Notebook) -> list[str]:
+    """Only the output of measuring time or of training may differ between runs; no cell is skipped."""
+    cells = ignored_cells(notebook)
+    return [
+        *_failing(cells, lambda cell: "nbval-skip" in tags(cell), "is skipped by nbval"),
+        *_failing(cells, lambda cell: not _UNCERTAIN.search(cell.source), "is ignored by nbval without need"),
+    ]
+
+
+RULES: tuple[Rule, ...] = (
+    is_tidy,
+    is_small,
+    starts_with_numbered_title,
+    installs_only_where_missing,
+    was_run_top_to_bottom,
+    ended_without_complaint,
+    names_no_machine,
+    has_short_cells,
+    uses_the_package,
+    defines_nothing_of_the_package,
+    is_portable,
+    links_to_what_exists,
+    describes_its_figures,
+    has_the_sections,
+    solves_its_exercises,
+    compares_its_outputs,
+)

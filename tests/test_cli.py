@@ -1,0 +1,499 @@
+"""The command line: what it writes, what it prints, and how it says no."""
+
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import torch
+from matplotlib import image as matplotlib_image
+from sklearn.metrics import confusion_matrix, roc_auc_score
+
+from ecgcourse import datasets, evaluation, practice, ptbxl, training
+from ecgcourse.cli import main
+from ecgcourse.errors import EcgCourseWarning
+
+# The smallest image that the AlexNet takes: 11 million weights instead of 46.
+SIZE = 67
+QUICK = [
+    "--epochs",
+    "2",
+    "--batch-size",
+    "16",
+    "--learning-rate",
+    "0.01",
+    "--size",
+    str(SIZE),
+    "--device",
+    "cpu",
+]
+RUN_FILES = ["best.pt", "config.json", "curves.png", "history.csv", "thresholds.json"]
+PROJECT = Path(__file__).parents[1]
+
+
+def command(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """Run a command that must be refused; return the one line that says why."""
+    capsys.readouterr()
+    assert command(*words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and error.endswith("\n")
+    return error.removeprefix("error: ").rstrip()
+
+
+@pytest.fixture(scope="module")
+def images(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("images") / "out"
+    assert command("images", practice_root, out, "--partition", "all", "--size", SIZE) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "first"
+    assert command("train", practice_root, *QUICK, "--out", out) == 0
+    return out
+
+
+@pytest.fixture
+def copied_run(run: Path, tmp_path: Path) -> Path:
+    """A run of which a test may change all but the weights."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "best.pt").symlink_to(run / "best.pt")
+    shutil.copy(run / "thresholds.json", folder)
+    return folder
+
+
+# --- practice
+
+
+def test_practice_writes_the_set_and_prints_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("practice", tmp_path / "a", "--records", 12, "--seed", 3) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a'}\n"
+    expected = practice.write(tmp_path / "b", n_records=12, seed=3)
+    for path in expected.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "a" / path.relative_to(expected)).read_bytes() == path.read_bytes()
+
+
+def test_practice_without_a_folder_makes_the_default_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("ECGCOURSE_CACHE", str(tmp_path))
+    monkeypatch.delenv("ECGCOURSE_DATA", raising=False)
+    monkeypatch.setattr(practice, "write", lambda root, *_, **__: Path(root))
+    assert command("practice") == 0
+    assert capsys.readouterr().out == f"{practice.data_root()}\n"
+
+
+def test_practice_refuses_a_folder_with_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "letter.txt").touch()
+    assert str(tmp_path) in refusal(capsys, "practice", tmp_path, "--records", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# --- images
+
+
+def test_images_are_written_for_every_record_of_a_partition(images: Path, practice_root: Path):
+    for partition, table in ptbxl.split(ptbxl.read_table(practice_root)).items():
+        numbers = [str(number) for number in range(len(table))]
+        for kind, suffix in (("images", ".tif"), ("labels", ".npy")):
+            names = sorted(path.name for path in (images / partition / kind).iterdir())
+            assert names == sorted(number + suffix for number in numbers)
+        labels = [np.load(images / partition / "labels" / f"{number}.npy") for number in numbers]
+        assert np.array_equal(labels, table[list(ptbxl.CLASSES)])
+    image = tifffile.imread(images / "train" / "images" / "0.tif")
+    assert image.shape == (9, SIZE, SIZE) and image.dtype == np.uint8
+
+
+def test_images_are_of_the_training_records_unless_asked(
+    practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
+    assert command("images", tmp_path / "out", "--size", 4) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'train'}\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]
+
+
+# --- train
+
+
+def test_a_run_holds_all_its_results(run: Path):
+    assert sorted(path.name for path in run.iterdir()) == RUN_FILES
+    history = pd.read_csv(run / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert np.isfinite(history.to_numpy()).all()
+    assert {"train_loss", "val_loss", "sensitivity", "specificity", "auroc"} <= set(history)
+    assert matplotlib_image.imread(run / "curves.png").ndim == 3
+    assert json.loads((run / "config.json").read_text())["training"]["learning_rate"] == 0.01
+
+
+def test_the_thresholds_are_fitted_on_the_whole_validation_set(run: Path, practice_root: Path):
+    model = training.load_checkpoint(run / "best.pt")
+    val = datasets.from_data(practice_root, "val", SIZE)
+    expected = evaluation.fit_thresholds(*training.predict(model, val, device="cpu"))
+    content = json.loads((run / "thresholds.json").read_text())
+    assert list(content["thresholds"]) == list(ptbxl.CLASSES)
+    np.testing.assert_allclose(list(content["thresholds"].values()), expected, rtol=1e-6)
+    assert content["n_records"] == len(val)
+
+
+def test_training_prints_each_epoch_the_data_and_the_place(
+    practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
+    assert command("train", *QUICK, "--out", tmp_path / "run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    n_train, n_val = (len(ptbxl.split(ptbxl.read_table(practice_root))[name]) for name in ("train", "val"))
+    assert lines[0] == (
+        f"data: {practice_root} (synthetic practice set), {n_train} training and {n_val} validation records"
+    )
+    assert [line.split()[:2] for line in lines[2:4]] == [["epoch", "1"], ["epoch", "2"]]
+    assert lines[-1] == f"results: {tmp_path / 'run'} ({', '.join(RUN_FILES)})"
+
+
+def test_written_images_train_as_rendered_ones_do(images: Path, run: Path, tmp_path: Path):
+    assert command("train", images, *QUICK, "--workers", 1, "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run" / "history.csv").read_bytes() == (run / "history.csv").read_bytes()
+
+
+def test_a_run_without_a_name_gets_one_of_its_own(practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "fit", lambda model, train, val, config, report: pytest.fail(str(config.out)))
+    with pytest.raises(pytest.fail.Exception, match=r"runs/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"):
+        command("train", practice_root, *QUICK)
+
+
+def test_another_run_is_not_overwritten(copied_run: Path, practice_root: Path, capsys: pytest.CaptureFixture[str]):
+    before = sorted(copied_run.iterdir())
+    message = refusal(capsys, "train", practice_root, *QUICK, "--out", copied_run)
+    assert "holds another run" in message and "--out" in message
+    assert sorted(copied_run.iterdir()) == before
+
+
+# --- evaluate
+
+
+def test_a_report_is_scikit_learns_arithmetic_on_the_predictions(
+    run: Path, practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "deep" / "metrics.json"
+    assert command("evaluate", run, "--data", practice_root, "--json", path) == 0
+    printed = capsys.readouterr().out
+    content = json.loads(path.read_text())
+    test = datasets.from_data(practice_root, "test", SIZE)
+    y_true, y_prob = training.predict(training.load_checkpoint(run / "best.pt"), test, device="cpu")
+    thresholds = json.loads((run / "thresholds.json").read_text())["thresholds"]
+    for k, name in enumerate(ptbxl.CLASSES):
+        tn, fp, fn, tp = confusion_matrix(y_true[:, k], y_prob[:, k] >= thresholds[name]).ravel().tolist()
+        assert content["confusion"][name] == {"TP": tp, "FN": fn, "FP": fp, "TN": tn}
+        expected = roc_auc_score(y_true[:, k], y_prob[:, k])
+        assert content["per_class"][name]["auroc"]["value"] == pytest.approx(expected)
+    assert content["thresholds"] == thresholds and content["partition"] == "test"
+    assert content["n_records"] == len(test) and content["synthetic"] is True
+    assert content["data"] == str(practice_root) and str(run / "thresholds.json") in content["thresholds_from"]
+    assert "synthetic practice set" in printed and f"{content['macro']['auroc']['value']:.3f}" in printed
+    for name in ("roc_test.png", "confusion_test.png"):
+        assert matplotlib_image.imread(run / name).ndim == 3
+        (run / name).unlink()
+
+
+def test_written_images_are_judged_like_rendered_ones(
+    copied_run: Path, practice_root: Path, images: Path, tmp_path: Path
+):
+    reports = []
+    for number, data in enumerate((practice_root, images)):
+        path = tmp_path / f"{number}.json"
+        assert command("evaluate", copied_run, "--data", data, "--partition", "val", "--json", path) == 0
+        reports.append(json.loads(path.read_text()) | {"data": None})
+    assert reports[0] == reports[1]
+
+
+def test_without_thresholds_one_half_is_used_and_said(
+    copied_run: Path, practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (copied_run / "thresholds.json").unlink()
+    assert command("evaluate", copied_run, "--data", practice_root, "--json", tmp_path / "m.json") == 0
+    assert "thresholds: 0.5 for every class" in capsys.readouterr().out
+    content = json.loads((tmp_path / "m.json").read_text())
+    assert set(content["thresholds"].values()) == {0.5} and "0.5" in content["thresholds_from"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"thresholds": {"MI": 0.5}}', '{"thresholds": {"MI": "high"}}'])
+def test_damaged_thresholds_are_refused(
+    content: str, copied_run: Path, practice_root: Path, capsys: pytest.CaptureFixture[str]
+):
+    (copied_run / "thresholds.json").write_text(content)
+    assert "thresholds.json holds no thresholds" in refusal(capsys, "evaluate", copied_run, "--data", practice_root)
+
+
+def test_a_metrics_file_that_can_not_be_written_is_named(
+    copied_run: Path, practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").touch()
+    words = ("evaluate", copied_run, "--data", practice_root, "--json", tmp_path / "file" / "metrics.json")
+    assert "metrics.json" in refusal(capsys, *words)
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, practice_root: Path, capsys: pytest.CaptureFixture[str]):
+    message = refusal(capsys, "evaluate", tmp_path, "--data", practice_root)
+    assert f"{tmp_path / 'best.pt'} isn't there" in message
+    (tmp_path / "best.pt").write_text("no weights")
+    assert "isn't a checkpoint" in refusal(capsys, "evaluate", tmp_path, "--data", practice_root)
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "best.pt")
+    assert "isn't a checkpoint of this package" in refusal(capsys, "evaluate", tmp_path, "--data", practice_root)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+
+
+# --- bad data
+
+
+def record(root: Path, suffix: str) -> Path:
+    """A file of the first training record."""
+    name = ptbxl.split(ptbxl.read_table(root))["train"]["filename_lr"].iloc[0]
+    return root / f"{name}{suffix}"
+
+
+def edit_table(root: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    path = root / "ptbxl_database.csv"
+    change(pd.read_csv(path)).to_csv(path, index=False)
+
+
+def remove_dat(root: Path) -> str:
+    record(root, ".dat").unlink()
+    return "_lr.dat"
+
+
+def truncate_dat(root: Path) -> str:
+    path = record(root, ".dat")
+    path.write_bytes(path.read_bytes()[:-100])
+    return path.stem
+
+
+def lose_a_sample(root: Path) -> str:
+    path = record(root, ".dat")
+    samples = np.fromfile(path, "<i2")
+    samples[500] = -32768  # what format 16 writes for NaN
+    samples.tofile(path)
+    return path.stem
+
+
+def edit_header(old: str, new: str) -> Callable[[Path], str]:
+    def edit(root: Path) -> str:
+        path = record(root, ".hea")
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        return path.stem
+
+    return edit
+
+
+def drop_a_column(root: Path) -> str:
+    edit_table(root, lambda table: table.drop(columns="strat_fold"))
+    return "strat_fold"
+
+
+def garble_codes(root: Path) -> str:
+    edit_table(root, lambda table: table.assign(scp_codes="{'NORM': "))
+    return "scp_codes"
+
+
+def empty_a_fold(root: Path) -> str:
+    edit_table(root, lambda table: table[table["strat_fold"] != 9])
+    return "'val' is empty"
+
+
+def lose_a_class(root: Path) -> str:
+    edit_table(
+        root,
+        lambda table: table.assign(scp_codes=table["scp_codes"].str.replace("LVH|RVH", "NORM", regex=True)),
+    )
+    return "positive for HYP"
+
+
+def lose_the_tables(root: Path) -> str:
+    (root / "scp_statements.csv").unlink()
+    return "scp_statements.csv"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        remove_dat,
+        truncate_dat,
+        lose_a_sample,
+        edit_header(" 12 100 ", " 12 250 "),
+        edit_header(" 12 100 1000", " 12 100 900"),
+        edit_header(" V2", " V7"),
+        drop_a_column,
+        garble_codes,
+        empty_a_fold,
+        lose_a_class,
+        lose_the_tables,
+    ],
+)
+def test_damaged_data_are_named_and_leave_nothing(
+    damage: Callable[[Path], str], practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data = Path(shutil.copytree(practice_root, tmp_path / "data"))
+    named = damage(data)
+    assert named in refusal(capsys, "train", data, *QUICK, "--out", tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    if damage is not lose_a_class:
+        assert named in refusal(capsys, "images", data, tmp_path / "out", "--partition", "all", "--size", 4)
+        assert not any((tmp_path / "out").glob("*"))
+
+
+def test_a_flat_lead_is_a_warning(practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = Path(shutil.copytree(practice_root, tmp_path / "data"))
+    path = record(data, ".dat")
+    samples = np.fromfile(path, "<i2").reshape(-1, 12)
+    samples[:, 1] = 7
+    samples.tofile(path)
+    header = path.with_suffix(".hea")
+    lines = header.read_text().splitlines()
+    # File, format, gain, resolution, zero, first sample, checksum, block size, name.
+    fields = lines[2].split()
+    fields[5:7] = ["7", str(np.int16(7 * len(samples)))]
+    header.write_text("\n".join([*lines[:2], " ".join(fields), *lines[3:]]) + "\n")
+    assert command("images", data, tmp_path / "out", "--size", 8) == 0
+    assert capsys.readouterr().err.startswith("warning: 1 flat lead set to zeros")
+    assert len(list((tmp_path / "out" / "train" / "images").iterdir())) > 1
+
+
+def test_a_damaged_image_is_named_even_from_another_process(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data = Path(shutil.copytree(images, tmp_path / "data"))
+    path = data / "train" / "images" / "3.tif"
+    path.write_bytes(path.read_bytes()[:1000])
+    for workers in (0, 1):
+        words = ("train", data, *QUICK, "--workers", workers, "--out", tmp_path / "run")
+        assert refusal(capsys, *words).startswith(str(path))
+
+
+def test_a_folder_that_can_not_be_written_is_named(
+    practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").touch()
+    for words in (
+        ("practice", tmp_path / "file" / "p", "--records", 2),
+        ("images", practice_root, tmp_path / "file" / "out", "--size", 4),
+        ("train", practice_root, *QUICK, "--out", tmp_path / "file" / "run"),
+    ):
+        assert str(tmp_path / "file") in refusal(capsys, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# --- bad usage
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "fly"),
+        (["images"], "OUT"),
+        (["evaluate"], "RUN"),
+        (["train", "--epoch-count", "3"], "--epoch-count"),
+        (["train", "--epochs", "many"], "many"),
+        (["train", "--epochs", "0"], "epochs=0"),
+        (["train", "--learning-rate", "nan"], "learning_rate=nan"),
+        (["train", "--optimizer", "lbfgs"], "lbfgs"),
+        (["train", "--device", "gpu"], "device='gpu'"),
+        (["train", "--device", "cuda:99"], "device='cuda:99' isn't there"),
+        (["train", "--patience", "-1"], "patience=-1"),
+        (["train", "--size", "0"], "size=0"),
+        (["train", "--model", "resnet"], "no model is called 'resnet'"),
+        (["train", "--filters", "0"], "filters=0"),
+        (["train", "--size", "66"], "size=66"),
+        (["images", "out", "--partition", "9"], "'9'"),
+        (["images", "out", "--size", "0"], "size=0"),
+        (["practice", "out", "--records", "0"], "n_records=0"),
+        (["practice", "out", "--seed", "-1"], "seed=-1"),
+    ],
+)
+def test_impossible_words_are_named_in_one_line(
+    words: list[str],
+    named: str,
+    practice_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
+    monkeypatch.chdir(tmp_path)
+    assert named in refusal(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(practice, "write", interrupted)
+    assert command("practice", tmp_path / "out") == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("practice", ["OUT", "(default: 600)", "(default: 0)"]),
+        ("images", ["DATA", "OUT", "{train,val,test,all}", "(default: train)", "(default: 256)"]),
+        (
+            "train",
+            ["DATA", "(default: 100)", "(default: 64)", "(default: 0.1)", "(default: sgd)", "runs/DATE_TIME"],
+        ),
+        ("evaluate", ["RUN", "--json FILE", "(default: test)"]),
+    ],
+)
+def test_help_tells_the_defaults_and_an_example(name: str, words: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        command(name, "--help")
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert f"example:\n  python -m ecgcourse {name} " in text
+    for word in words:
+        assert word in " ".join(text.split())
+
+
+def test_warnings_are_shown_as_before_afterwards(tmp_path: Path):
+    show = warnings.showwarning
+    command("practice", tmp_path / "out", "--records", 0)
+    assert warnings.showwarning is show
+    with pytest.warns(EcgCourseWarning):
+        warnings.warn("still a warning", EcgCourseWarning, stacklevel=1)
+
+
+# --- as a process
+
+
+def process(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def test_the_package_runs_as_a_module(tmp_path: Path):
+    missing = str(tmp_path / "run")
+    ended = process("-m", "ecgcourse", "evaluate", missing, "--data", str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"error: {missing}/best.pt isn't there; train first, or name the folder of a finished run\n"
+
+
+def test_nobody_waits_for_pytorch_to_read_the_help(tmp_path: Path):
+    code = "import sys; from ecgcourse.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    ended = process("-c", code, "practice", str(tmp_path / "out"), "--records", "1")
+    assert (ended.returncode, ended.stdout) == (0, f"{tmp_path / 'out'}\n")

@@ -1,0 +1,370 @@
+"""Datasets of images, against pandas for what they hold and `fields` for how it looks."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from ecgcourse import datasets, fields, practice, ptbxl, render, signals
+from ecgcourse.errors import DataError, SettingError
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def rendered(practice_root: Path) -> datasets.RenderedImages:
+    return datasets.from_data(practice_root, "train", SIZE)
+
+
+@pytest.fixture(scope="module")
+def written(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("images") / "out"
+    return datasets.write_images(practice_root, out, ("train", "val"), SIZE)
+
+
+@pytest.fixture
+def copied(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written / "val", tmp_path / "data" / "val"))
+
+
+def some_signals(n_records: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.random((n_records, 3, 50)), rng.integers(0, 2, (n_records, 4))
+
+
+def order_of(loader: torch.utils.data.DataLoader, labels: torch.Tensor) -> list[int]:
+    """Which records a loader over one-of-a-kind labels gives, in its order."""
+    numbers = {tuple(row.tolist()): number for number, row in enumerate(labels)}
+    return [numbers[tuple(row.tolist())] for _, batch in loader for row in batch]
+
+
+def one_of_a_kind() -> datasets.RenderedImages:
+    labels = [[number >> bit & 1 for bit in range(4)] for number in range(16)]
+    return datasets.RenderedImages(some_signals(16)[0], np.array(labels), 4)
+
+
+# --- rendered images
+
+
+def test_an_item_is_the_image_that_fields_defines():
+    x, labels = some_signals()
+    image, label = datasets.RenderedImages(x, labels, SIZE)[3]
+    expected = fields.images(x[3].astype(np.float32), SIZE)
+    assert image.shape == (9, SIZE, SIZE) and image.dtype == torch.uint8
+    assert np.abs(image.numpy().astype(int) - expected).max() <= 1
+    assert label.dtype == torch.float32 and label.tolist() == labels[3].tolist()
+
+
+@pytest.mark.parametrize(
+    "index", [[4, 0, 2], (4, 0, 2), np.array([4, 0, 2]), torch.tensor([4, 0, 2]), slice(1, 4), [], [-1, 2]]
+)
+def test_a_sequence_gives_the_batch_of_its_items(index):
+    x, labels = some_signals()
+    dataset = datasets.RenderedImages(x, labels, SIZE)
+    index = list(index) if isinstance(index, tuple) else index
+    images, batch_labels = dataset[index]
+    rows = np.arange(5)[index]
+    assert images.shape == (len(rows), 9, SIZE, SIZE)
+    for row, image, label in zip(rows, images, batch_labels, strict=True):
+        assert torch.equal(image, dataset[int(row)][0])
+        assert label.tolist() == labels[row].tolist()
+
+
+def test_a_batch_is_one_call_to_render(monkeypatch: pytest.MonkeyPatch):
+    lengths = []
+    monkeypatch.setattr(datasets, "render", lambda x, size: lengths.append(len(x)) or render.render(x, size))
+    dataset = datasets.RenderedImages(*some_signals(), SIZE)
+    list(datasets.loader(dataset, batch_size=2))
+    assert lengths == [2, 2, 1]
+
+
+@pytest.mark.parametrize("index", [5, -6, [0, 5]])
+def test_a_number_that_is_no_record_is_an_index_error(index):
+    with pytest.raises(IndexError):
+        datasets.RenderedImages(*some_signals(), SIZE)[index]
+
+
+def test_going_through_a_dataset_ends():
+    assert len(list(datasets.RenderedImages(*some_signals(), SIZE))) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"signals": np.zeros((5, 50))}, r"\(5, 50\)"),
+        ({"signals": np.zeros((0, 3, 50))}, r"\(0, 3, 50\)"),
+        ({"signals": np.full((5, 3, 50), np.nan)}, "5 of 5 signals"),
+        ({"signals": np.array([0, 0, 0, 2, 0])[:, None, None] * np.ones((5, 3, 50))}, "1 of 5.* row 3"),
+        ({"labels": np.zeros((4, 4))}, r"\(4, 4\), but \(5, 4\)"),
+        ({"labels": np.zeros((5, 3))}, r"\(5, 3\), but \(5, 4\)"),
+        ({"labels": np.full((5, 4), 0.5)}, "0 or 1"),
+    ],
+)
+def test_unusable_signals_and_labels_are_refused(change, message):
+    x, labels = some_signals()
+    with pytest.raises(DataError, match=message):
+        datasets.RenderedImages(**({"signals": x, "labels": labels, "size": SIZE} | change))
+
+
+# --- from_data
+
+
+@pytest.mark.parametrize("partition", ["train", "val", "test"])
+def test_a_partition_of_ptbxl_has_the_labelled_records_of_its_folds(root: Path, partition: str):
+    dataset = datasets.from_data(root, partition, SIZE)
+    table = ptbxl.read_table(root)
+    table = table[table["strat_fold"].isin(ptbxl.FOLDS[partition]) & table["labelled"]]
+    assert len(dataset) == len(table) > 0
+    assert np.array_equal(dataset.labels.numpy(), table[list(ptbxl.CLASSES)].to_numpy(np.float32))
+
+
+def test_the_signals_are_the_preprocessed_ones_of_the_right_records(root: Path):
+    table = ptbxl.split(ptbxl.read_table(root))["val"]
+    one = ptbxl.read_signals(root, table.iloc[[3]])
+    dataset = datasets.from_data(root, "val", SIZE)
+    assert np.array_equal(dataset.signals[3].numpy(), signals.preprocess(one)[0])
+
+
+def test_500_hz_records_can_be_asked_for(practice_root: Path, tmp_path: Path):
+    small = practice.write(tmp_path / "p", n_records=20)
+    assert datasets.from_data(small, "train", SIZE, sampling_rate=500).signals.shape[-1] == 5000
+
+
+def test_an_empty_partition_is_named(practice_root: Path, tmp_path: Path):
+    table = ptbxl.read_table(practice_root).query("strat_fold == 9")
+    shutil.copy(practice_root / "scp_statements.csv", tmp_path)
+    table.to_csv(tmp_path / "ptbxl_database.csv")
+    with pytest.raises(DataError, match="'test' is empty.*strat_fold 10"):
+        datasets.from_data(tmp_path, "test")
+    with pytest.raises(DataError, match="'test' is empty"):
+        datasets.write_images(tmp_path, tmp_path / "out", ("val", "test"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_another_kind_is_told_what_was_looked_for(tmp_path: Path):
+    with pytest.raises(DataError, match="ptbxl_database.csv.*train/images"):
+        datasets.from_data(tmp_path, "train")
+    with pytest.raises(DataError, match="nowhere"):
+        datasets.from_data(tmp_path / "nowhere", "train")
+
+
+def test_a_partition_that_was_not_written_is_told_how(written: Path):
+    with pytest.raises(DataError, match="--partition test"):
+        datasets.from_data(written, "test", SIZE)
+
+
+def test_images_of_another_size_are_refused(written: Path):
+    with pytest.raises(DataError, match=f"{SIZE} pixels wide, but size 256"):
+        datasets.from_data(written, "train")
+
+
+@pytest.mark.parametrize("settings", [{"partition": "training"}, {"partition": "train", "size": 0}])
+def test_settings_that_do_not_exist_are_refused(practice_root: Path, settings: dict):
+    with pytest.raises(SettingError):
+        datasets.from_data(practice_root, **settings)
+
+
+# --- TIFF files
+
+
+def test_written_images_are_the_rendered_ones(written: Path, rendered: datasets.RenderedImages):
+    images, labels = rendered[:]
+    assert len(list((written / "train" / "images").iterdir())) == len(rendered)
+    for number in range(len(rendered)):
+        image = tifffile.imread(written / "train" / "images" / f"{number}.tif")
+        assert image.dtype == np.uint8 and np.array_equal(image, images[number].numpy())
+        label = np.load(written / "train" / "labels" / f"{number}.npy", allow_pickle=False)
+        assert label.shape == (4,) and np.array_equal(label, labels[number].numpy())
+
+
+def test_more_records_than_one_batch_are_numbered_through(
+    practice_root: Path, rendered: datasets.RenderedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(datasets, "WRITE_BATCH", 10)
+    out = datasets.write_images(practice_root, tmp_path / "out", ("train",), SIZE)
+    read = datasets.from_data(out, "train", SIZE)
+    assert torch.equal(read[:][0], rendered[:][0])
+
+
+def test_every_image_can_be_traced_to_its_record(written: Path, practice_root: Path):
+    table = ptbxl.split(ptbxl.read_table(practice_root))["val"]
+    with (written / "val" / "records.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["ecg_id"]) for row in rows] == table.index.tolist()
+    assert [int(row["number"]) for row in rows] == list(range(len(table)))
+
+
+def test_tiff_images_answer_as_rendered_ones_do(written: Path, rendered: datasets.RenderedImages):
+    read = datasets.from_data(written, "train", SIZE)
+    assert len(read) == len(rendered) and read.size == SIZE
+    assert torch.equal(read.labels, rendered.labels)
+    for index in (0, -1, [], [12, 3], torch.tensor([5]), slice(10)):
+        for ours, theirs in zip(read[index], rendered[index], strict=True):
+            assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
+def test_images_of_the_practice_set_stay_marked_as_synthetic(practice_root: Path, written: Path, tmp_path: Path):
+    assert datasets.is_synthetic(practice_root)
+    assert datasets.is_synthetic(written)
+    assert not datasets.is_synthetic(tmp_path)
+
+
+def test_images_of_real_records_are_not_called_synthetic(real_root: Path, tmp_path: Path):
+    assert not datasets.is_synthetic(datasets.write_images(real_root, tmp_path / "out", ("val",), 4))
+
+
+def test_images_are_made_from_records_only(written: Path, tmp_path: Path):
+    with pytest.raises(DataError, match="ptbxl_database.csv"):
+        datasets.write_images(written, tmp_path / "out", ("train",), SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_folder_is_refused_before_anything_is_written(practice_root: Path, tmp_path: Path):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "precious").touch()
+    with pytest.raises(DataError, match="val already exists"):
+        datasets.write_images(practice_root, tmp_path, ("train", "val"), SIZE)
+    assert [path.name for path in tmp_path.iterdir()] == ["val"]
+    assert [path.name for path in (tmp_path / "val").iterdir()] == ["precious"]
+
+
+def test_an_interrupted_writing_leaves_no_partition(
+    practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    written = []
+
+    def interrupted(path: Path, *args, **kwargs) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+
+    monkeypatch.setattr(tifffile, "imwrite", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        datasets.write_images(practice_root, tmp_path / "out", ("train",), SIZE)
+    assert len(written) == 3
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["images/2.tif", "labels/2.npy", "images/0.tif"])
+def test_a_missing_partner_is_named(copied: Path, lost: str):
+    (copied / lost).unlink()
+    with pytest.raises(DataError, match=f"{lost} is missing"):
+        datasets.TiffImages(copied)
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match="holds no images"):
+        datasets.TiffImages(tmp_path)
+
+
+def test_a_file_that_is_not_numbered_is_named(copied: Path):
+    (copied / "images" / "copy of 1.tif").touch()
+    with pytest.raises(DataError, match="copy of 1.tif"):
+        datasets.TiffImages(copied)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [(np.zeros(3), "shape"), (np.full(4, np.nan), "0 or 1"), (np.array([{}], object), "can't be read")],
+)
+def test_a_wrong_label_is_named(copied: Path, label: np.ndarray, message: str):
+    np.save(copied / "labels" / "1.npy", label, allow_pickle=True)
+    with pytest.raises(DataError, match=rf"1\.npy.*{message}"):
+        datasets.TiffImages(copied)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((9, SIZE, SIZE), np.uint16), "uint16"),
+        (np.zeros((3, SIZE, SIZE), np.uint8), "shape"),
+        (np.zeros((9, SIZE, 2 * SIZE), np.uint8), "shape"),
+        (np.zeros((9, 8, 8), np.uint8), "8 pixels wide"),
+    ],
+)
+def test_a_wrong_image_is_named_when_it_is_read(copied: Path, content: np.ndarray, message: str):
+    tifffile.imwrite(copied / "images" / "1.tif", content, photometric="minisblack")
+    with pytest.raises(DataError, match=rf"1\.tif.*{message}"):
+        datasets.TiffImages(copied)[1]
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 140])
+def test_a_damaged_file_is_named(copied: Path, kept: int):
+    for path in (copied / "images" / "1.tif", copied / "labels" / "1.npy"):
+        path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"1\.npy"):
+        datasets.TiffImages(copied)
+    np.save(copied / "labels" / "1.npy", np.zeros(4))
+    with pytest.raises(DataError, match=r"1\.tif"):
+        datasets.TiffImages(copied)[1]
+
+
+# --- loader
+
+
+def test_without_shuffling_the_order_is_kept():
+    dataset = one_of_a_kind()
+    batches = list(datasets.loader(dataset, batch_size=5))
+    assert [len(images) for images, _ in batches] == [5, 5, 5, 1]
+    assert torch.equal(torch.cat([images for images, _ in batches]), dataset[:][0])
+    assert torch.equal(torch.cat([labels for _, labels in batches]), dataset.labels)
+
+
+def test_shuffled_epochs_differ_and_are_the_same_again_for_a_seed():
+    dataset = one_of_a_kind()
+    first, again, other = (datasets.loader(dataset, 5, shuffle=True, seed=seed) for seed in (1, 1, 2))
+    epochs = [order_of(first, dataset.labels) for _ in range(3)]
+    torch.manual_seed(5)
+    assert epochs == [order_of(again, dataset.labels) for _ in range(3)]
+    assert all(sorted(epoch) == list(range(16)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert order_of(other, dataset.labels) != epochs[0]
+
+
+def test_a_loader_does_not_touch_the_global_generator():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(datasets.loader(one_of_a_kind(), 5, shuffle=True))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("kind", ["rendered", "tiff"])
+def test_workers_give_the_same_batches(kind: str, written: Path, rendered: datasets.RenderedImages):
+    dataset = rendered if kind == "rendered" else datasets.from_data(written, "train", SIZE)
+    alone, helped = (datasets.loader(dataset, 16, shuffle=True, seed=3, workers=n) for n in (0, 2))
+    for _ in range(2):
+        for (images, labels), (other_images, other_labels) in zip(alone, helped, strict=True):
+            assert torch.equal(images, other_images) and torch.equal(labels, other_labels)
+
+
+def test_workers_are_refused_where_images_are_not_on_the_cpu():
+    dataset = one_of_a_kind()
+    dataset.labels = dataset.labels.to("meta")
+    with pytest.raises(SettingError, match="workers=1.*meta.*workers=0"):
+        datasets.loader(dataset, 5, workers=1)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": 4, "workers": -1}])
+def test_a_loader_refuses_impossible_settings(settings: dict):
+    with pytest.raises(SettingError):
+        datasets.loader(one_of_a_kind(), **settings)
+
+
+# --- to_float
+
+
+def test_grey_levels_become_fractions():
+    images = torch.arange(256, dtype=torch.uint8)
+    result = datasets.to_float(images)
+    assert result.dtype == torch.float32
+    assert np.array_equal(result.numpy(), np.arange(256, dtype=np.float32) / np.float32(255))
+
+
+def test_images_are_not_divided_twice():
+    with pytest.raises(DataError, match="float32"):
+        datasets.to_float(torch.ones(3))

@@ -1,0 +1,113 @@
+"""The small scripts behind the Makefile."""
+
+import json
+import sys
+
+import nbformat
+import pytest
+import yaml
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tools import address, notebooks, pages
+
+OLD = "https://github.com/-owner-/ecgcourse"
+NEW = "https://github.com/somebody/ecg-course"
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {OLD}\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        "https://colab.research.google.com/github/-owner-/ecgcourse/blob/main/book/01.ipynb\n"
+        "https://github.com/-owner-/ecgcourse-data https://github.com/other/ecgcourse\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "book" / "_build").mkdir(parents=True)
+    (tmp_path / "book" / "_build" / "old.md").write_text(OLD, encoding="utf-8")
+    (tmp_path / "book" / "_config.yml").symlink_to("../_config.yml")
+    (tmp_path / "book" / "01.ipynb").write_text(json.dumps({"source": f'%pip install "git+{OLD}"'}), encoding="utf-8")
+    return tmp_path
+
+
+def test_address_changes_everywhere(project):
+    changed = address.change(project, NEW)
+    assert [path.name for path in changed] == ["README.md", "_config.yml", "01.ipynb"]
+    assert (project / "_config.yml").read_text(encoding="utf-8") == f"repository:\n  url: {NEW}\n"
+    notebook = json.loads((project / "book" / "01.ipynb").read_text(encoding="utf-8"))
+    assert notebook["source"] == f'%pip install "git+{NEW}"'
+
+
+def test_address_leaves_other_repositories_and_built_pages(project):
+    address.change(project, NEW)
+    colab, others = (project / "README.md").read_text(encoding="utf-8").splitlines()
+    assert colab == "https://colab.research.google.com/github/somebody/ecg-course/blob/main/book/01.ipynb"
+    assert others == "https://github.com/-owner-/ecgcourse-data https://github.com/other/ecgcourse"
+    assert (project / "book" / "_build" / "old.md").read_text(encoding="utf-8") == OLD
+    assert (project / "book" / "_config.yml").is_symlink()
+
+
+def test_address_can_change_back(project):
+    before = (project / "README.md").read_bytes()
+    address.change(project, NEW)
+    address.change(project, OLD)
+    assert (project / "README.md").read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ["", "/", ".git"])
+def test_slug_of_an_address(ending):
+    assert address.slug(OLD + ending) == "-owner-/ecgcourse"
+
+
+@pytest.mark.parametrize("wrong", ["", "somebody/ecgcourse", "https://example.org/a/b", "https://github.com/a"])
+def test_wrong_address_changes_nothing(project, wrong):
+    with pytest.raises(ValueError, match="OWNER/REPOSITORY"):
+        address.change(project, wrong)
+    assert OLD in (project / "_config.yml").read_text(encoding="utf-8")
+
+
+def test_address_explains_itself_without_an_argument():
+    assert "OWNER/REPOSITORY" in address.main([])
+    assert "OWNER/REPOSITORY" in address.main(["somewhere"])
+
+
+def test_pages_names_what_is_missing(tmp_path):
+    (tmp_path / "index.html").touch()
+    assert pages.missing(tmp_path, ["index", "01_reading"]) == ["01_reading"]
+    assert "01_reading_an_ecg" in pages.main([str(tmp_path)])
+
+
+def test_pages_prints_where_the_book_starts(tmp_path, capsys):
+    toc = yaml.safe_load(pages.TOC.read_text(encoding="utf-8"))
+    for entry in pages.entries(toc):
+        (tmp_path / f"{entry}.html").touch()
+    assert pages.main([str(tmp_path)]) is None
+    assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
+
+
+def test_run_executes_and_tidies(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("ECGCOURSE_DATA", str(tmp_path))
+    path = tmp_path / "a.ipynb"
+    cells = [
+        new_code_cell("import os, sys\nprint(os.environ.get('ECGCOURSE_DATA'))"),
+        new_code_cell("sys.executable", metadata={"tags": ["kept"], "collapsed": True}),
+    ]
+    nbformat.write(new_notebook(cells=cells), path)
+    notebooks.main(["run", str(path)])
+    first, second = nbformat.read(path, as_version=4).cells
+    assert first.outputs[0].text == "None\n"
+    assert second.outputs[0].data["text/plain"] == repr(sys.executable)
+    assert [cell.execution_count for cell in (first, second)] == [1, 2]
+    assert (first.id, second.id) == ("cell-00", "cell-01")
+    assert second.metadata == {"tags": ["kept"]}
+
+
+def test_run_leaves_a_failing_notebook_as_it_was(tmp_path):
+    path = tmp_path / "a.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
+    before = path.read_bytes()
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        notebooks.main(["run", str(path)])
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ipynb"]

@@ -1,0 +1,566 @@
+"""The training loop, against arithmetic in NumPy and against scikit-learn."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import log_loss, recall_score, roc_auc_score
+from torch import nn
+
+from ecgcourse import datasets, models, training
+from ecgcourse.errors import CheckpointError, DataError, SettingError
+from ecgcourse.training import TrainConfig
+
+SIZE = 8
+CPU = torch.device("cpu")
+
+
+class Linear(nn.Module):
+    """The mean grey level of each channel, and one linear layer: small enough for arithmetic by hand."""
+
+    def __init__(self, dropout: float = 0.0):
+        super().__init__()
+        self.settings = {"name": "linear", "dropout": dropout}
+        self.dropout = nn.Dropout(dropout)
+        self.layer = nn.Linear(9, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.dropout(images.mean(dim=(2, 3))))
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.REGISTRY, "linear", Linear)
+
+
+def a_dataset(n_records: int = 20, seed: int = 0, size: int = SIZE) -> datasets.RenderedImages:
+    rng = np.random.default_rng(seed)
+    # The first two rows give every class a positive and a negative.
+    labels = np.vstack([np.zeros(4), np.ones(4), rng.integers(0, 2, (n_records - 2, 4))])
+    return datasets.RenderedImages(rng.random((n_records, 3, 50)) ** 2, labels, size)
+
+
+def a_model(dropout: float = 0.0) -> Linear:
+    training.seed_everything(0)
+    return models.create("linear", dropout=dropout)
+
+
+def a_config(**settings) -> TrainConfig:
+    return TrainConfig(**{"epochs": 3, "batch_size": 8, "device": "cpu"} | settings)
+
+
+def features(dataset: datasets.RenderedImages) -> np.ndarray:
+    return dataset[:][0].numpy().mean(axis=(2, 3), dtype=np.float64) / 255
+
+
+def parameters(model: Linear) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(p.detach().numpy().astype(np.float64).copy() for p in (model.layer.weight, model.layer.bias))
+
+
+def probabilities(dataset: datasets.RenderedImages, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-(features(dataset) @ weight.T + bias)))
+
+
+def weighted_loss(y_true: np.ndarray, y_prob: np.ndarray, weights: np.ndarray) -> float:
+    """scikit-learn's cross-entropy, each positive counted as often as its weight says."""
+    sums = [
+        log_loss(t, p, sample_weight=np.where(t == 1, w, 1), normalize=False)
+        for t, p, w in zip(y_true.T, y_prob.T, weights, strict=True)
+    ]
+    return sum(sums) / y_true.size
+
+
+def script_losses(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> list[dict[str, torch.Tensor]]:
+    """Let `validate` report given losses; return the weights that it was asked about, as they come."""
+    seen = []
+    validate = training.validate
+
+    def scripted(model: nn.Module, *rest: object) -> tuple[float, np.ndarray, np.ndarray]:
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return losses[len(seen) - 1], *validate(model, *rest)[1:]
+
+    monkeypatch.setattr(training, "validate", scripted)
+    return seen
+
+
+def gradients(dataset: datasets.RenderedImages, model: Linear) -> tuple[np.ndarray, np.ndarray]:
+    """Of the weighted cross-entropy over the whole dataset, by the chain rule."""
+    y, x = dataset.labels.numpy().astype(np.float64), features(dataset)
+    w = (y == 0).sum(axis=0) / (y == 1).sum(axis=0)
+    p = probabilities(dataset, *parameters(model))
+    errors = (p * (w * y + 1 - y) - w * y) / y.size
+    return errors.T @ x, errors.sum(axis=0)
+
+
+# --- one step
+
+
+@pytest.mark.parametrize("l2_decay", [0.0, 0.3])
+def test_a_step_of_sgd_is_the_arithmetic_of_its_definition(l2_decay: float):
+    dataset, model = a_dataset(), a_model()
+    expected = [
+        value - 0.5 * (slope + l2_decay * value)
+        for value, slope in zip(parameters(model), gradients(dataset, model), strict=True)
+    ]
+    config = a_config(epochs=1, batch_size=20, learning_rate=0.5, l2_decay=l2_decay)
+    training.fit(model, dataset, dataset, config)
+    for value, wanted in zip(parameters(model), expected, strict=True):
+        np.testing.assert_allclose(value, wanted, atol=1e-6)
+
+
+def test_the_first_step_of_adam_has_the_length_of_the_learning_rate():
+    dataset, model = a_dataset(), a_model()
+    # Kingma and Ba 2015: with both moments corrected, the first step is g / (|g| + eps).
+    expected = [
+        value - 0.01 * slope / (np.abs(slope) + 1e-8)
+        for value, slope in zip(parameters(model), gradients(dataset, model), strict=True)
+    ]
+    config = a_config(epochs=1, batch_size=20, learning_rate=0.01, optimizer="adam")
+    training.fit(model, dataset, dataset, config)
+    for value, wanted in zip(parameters(model), expected, strict=True):
+        np.testing.assert_allclose(value, wanted, atol=1e-6)
+
+
+def test_positive_weights_are_negatives_over_positives():
+    labels = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
+    weights = training.positive_weights(labels)
+    assert weights.dtype == torch.float32
+    np.testing.assert_allclose(weights.numpy(), [3, 3, 1 / 3, 1], rtol=1e-7)
+
+
+@pytest.mark.parametrize(("value", "word"), [(0, "positive"), (1, "negative")])
+def test_a_class_with_one_outcome_only_is_named(value: int, word: str):
+    dataset = a_dataset()
+    labels = dataset.labels.clone()
+    labels[:, 2] = value
+    poor = datasets.RenderedImages(dataset.signals, labels, SIZE)
+    with pytest.raises(DataError, match=f"none of the 20 records is {word} for CD"):
+        training.positive_weights(labels)
+    with pytest.raises(DataError, match="training labels.* CD"):
+        training.fit(a_model(), poor, dataset, a_config())
+    with pytest.raises(DataError, match="validation labels.* CD"):
+        training.fit(a_model(), dataset, poor, a_config())
+
+
+# --- losses and metrics of an epoch
+
+
+def test_losses_are_means_over_records_whatever_the_batches():
+    train, val, model = a_dataset(), a_dataset(11, seed=1), a_model()
+    history = training.fit(model, train, val, a_config(learning_rate=1e-12, batch_size=8))
+    y_true = train.labels.numpy()
+    weights = (y_true == 0).sum(axis=0) / (y_true == 1).sum(axis=0)
+    for row in history.rows:
+        for name, dataset in (("train_loss", train), ("val_loss", val)):
+            expected = weighted_loss(dataset.labels.numpy(), probabilities(dataset, *parameters(model)), weights)
+            assert row[name] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_training_loss_is_of_this_epoch_alone():
+    losses = iter([4.0, 1.0, 7.0])
+    model = a_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def loss_function(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return 0 * logits.sum() + next(losses)
+
+    two, one = (torch.zeros(n, 9, 4, 4, dtype=torch.uint8) for n in (2, 1))
+    first = [(two, torch.zeros(2, 4)), (one, torch.zeros(1, 4))]
+    assert training.train_one_epoch(model, first, loss_function, optimizer, CPU) == pytest.approx(3.0)
+    second = [(one, torch.zeros(1, 4))]
+    assert training.train_one_epoch(model, second, loss_function, optimizer, CPU) == pytest.approx(7.0)
+
+
+def test_the_metrics_of_an_epoch_are_those_of_its_predictions():
+    train, val, model = a_dataset(), a_dataset(30, seed=1), a_model()
+    row = training.fit(model, train, val, a_config(epochs=1)).rows[0]
+    y_true, y_prob = training.predict(model, val, device="cpu")
+    predicted = y_prob >= 0.5
+    areas = [roc_auc_score(y_true[:, k], y_prob[:, k]) for k in range(4)]
+    assert row["epoch"] == 1
+    assert row["auroc"] == pytest.approx(np.mean(areas))
+    assert [row[f"auroc_{name}"] for name in ("MI", "STTC", "CD", "HYP")] == pytest.approx(areas)
+    assert row["sensitivity"] == pytest.approx(recall_score(y_true, predicted, average="macro"))
+    assert row["specificity"] == pytest.approx(recall_score(1 - y_true, ~predicted, average="macro"))
+
+
+def test_training_lowers_the_loss():
+    history = training.fit(a_model(), a_dataset(), a_dataset(), a_config(epochs=20, learning_rate=0.5))
+    assert history.rows[-1]["train_loss"] < history.rows[0]["train_loss"]
+
+
+# --- when to stop, what to keep
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs", "best"),
+    [
+        ([5, 4, 3, 4, 4, 4, 1], 3, 6, 3),
+        ([5, 4, 4, 4], 2, 4, 2),
+        ([1, 2, 3], 1, 2, 1),
+        ([1, 2, 3, 4], 0, 4, 1),
+        ([4, 3, 5, 2], 2, 4, 4),
+    ],
+)
+def test_training_stops_when_patience_ends(
+    losses: list[float], patience: int, epochs: int, best: int, monkeypatch: pytest.MonkeyPatch
+):
+    script_losses(monkeypatch, losses)
+    config = a_config(epochs=len(losses), patience=patience)
+    history = training.fit(a_model(), a_dataset(), a_dataset(), config)
+    assert [row["epoch"] for row in history.rows] == list(range(1, epochs + 1))
+    assert history.best_epoch == best
+
+
+def test_the_weights_of_the_best_epoch_are_kept_in_the_model_and_in_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    seen = script_losses(monkeypatch, [3, 1, 2])
+    model = a_model()
+    training.fit(model, a_dataset(), a_dataset(), a_config(out=tmp_path))
+    loaded = training.load_checkpoint(tmp_path / "best.pt")
+    for name, wanted in seen[1].items():
+        assert torch.equal(model.state_dict()[name], wanted)
+        assert torch.equal(loaded.state_dict()[name], wanted)
+        assert not torch.equal(seen[2][name], wanted)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == 2
+
+
+def test_the_history_grows_with_each_epoch_and_is_reported(tmp_path: Path):
+    lines, reported = [], []
+
+    def report(row: dict[str, float]) -> None:
+        reported.append(row)
+        lines.append(len(pd.read_csv(tmp_path / "history.csv")))
+
+    history = training.fit(a_model(), a_dataset(), a_dataset(), a_config(out=tmp_path), report)
+    assert lines == [1, 2, 3] and reported == history.rows
+    assert training.History.from_csv(tmp_path / "history.csv") == history
+
+
+def test_the_configuration_can_be_read_back(tmp_path: Path):
+    config = a_config(out=tmp_path / "deep" / "run", l2_decay=0.01)
+    training.fit(a_model(), a_dataset(), a_dataset(), config)
+    content = json.loads((tmp_path / "deep" / "run" / "config.json").read_text())
+    assert TrainConfig.from_dict(content["training"]).to_dict() == config.to_dict()
+    assert models.create(**content["model"]).settings == a_model().settings
+
+
+def test_a_folder_that_can_not_be_written_is_found_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(training, "train_one_epoch", lambda *_: pytest.fail("trained for nothing"))
+    with pytest.raises(DataError, match="file"):
+        training.fit(a_model(), a_dataset(), a_dataset(), a_config(out=tmp_path / "file" / "run"))
+
+
+def test_a_history_without_epochs_has_no_best_one():
+    with pytest.raises(DataError):
+        _ = training.History().best_epoch
+
+
+def test_a_file_that_is_no_history_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="nowhere.csv"):
+        training.History.from_csv(tmp_path / "nowhere.csv")
+    (tmp_path / "other.csv").write_text("epoch,train_loss\n1,2\n")
+    with pytest.raises(DataError, match="other.csv.*val_loss"):
+        training.History.from_csv(tmp_path / "other.csv")
+
+
+# --- seeds
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_seed_decides_everything_to_the_last_bit(workers: int):
+    def run(seed: int, workers: int = 0) -> tuple[training.History, Linear]:
+        model = a_model(dropout=0.5)
+        config = a_config(seed=seed, workers=workers, batch_size=3)
+        return training.fit(model, a_dataset(), a_dataset(12, seed=1), config), model
+
+    (history, model), (same_history, same_model), (other_history, _) = run(1), run(1, workers), run(2)
+    assert history == same_history != other_history
+    for name, wanted in model.state_dict().items():
+        assert torch.equal(same_model.state_dict()[name], wanted)
+
+
+# --- divergence
+
+
+class Cubic(Linear):
+    """Outgrows every number in a few long steps."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images) ** 3
+
+
+@pytest.mark.parametrize("batch_size", [8, 20])
+def test_a_diverging_run_says_so_and_keeps_only_numbers(batch_size: int, tmp_path: Path):
+    config = a_config(learning_rate=1e20, batch_size=batch_size, out=tmp_path)
+    with pytest.raises(SettingError, match="lower the learning rate"):
+        training.fit(Cubic(), a_dataset(), a_dataset(), config)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_run_that_fails_later_leaves_its_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    script_losses(monkeypatch, [1.0, 2.0])
+    with pytest.raises(IndexError):
+        training.fit(a_model(), a_dataset(), a_dataset(), a_config(out=tmp_path))
+    assert training.History.from_csv(tmp_path / "history.csv").best_epoch == 1
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == 1
+
+
+def test_a_loss_that_is_not_a_number_stops_before_the_step():
+    model = a_model()
+    before = parameters(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.25)
+    batches = datasets.loader(a_dataset(), 20)
+    with pytest.raises(SettingError, match="nan.*|rate 0.25"):
+        training.train_one_epoch(model, batches, lambda logits, labels: logits.sum() * float("nan"), optimizer, CPU)
+    for value, wanted in zip(parameters(model), before, strict=True):
+        assert np.array_equal(value, wanted)
+
+
+def test_predictions_that_are_not_numbers_are_refused():
+    model = a_model()
+    nn.init.constant_(model.layer.bias, float("nan"))
+    with pytest.raises(SettingError, match="outputs aren't finite"):
+        training.predict(model, a_dataset(), device="cpu")
+
+
+# --- predict
+
+
+def test_predictions_are_the_probabilities_in_the_order_of_the_records():
+    dataset, model = a_dataset(), a_model(dropout=0.5)
+    y_true, y_prob = training.predict(model, dataset, batch_size=7, device="cpu")
+    assert y_true.shape == y_prob.shape == (20, 4)
+    assert np.array_equal(y_true, dataset.labels.numpy())
+    np.testing.assert_allclose(y_prob, probabilities(dataset, *parameters(model)), atol=1e-6)
+
+
+def test_large_logits_are_not_rounded_to_one_probability():
+    model = a_model()
+    nn.init.constant_(model.layer.bias, 25.0)
+    _, y_prob = training.predict(model, a_dataset(), device="cpu")
+    assert (y_prob < 1).all() and len(np.unique(y_prob[:, 0])) > 1
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_each_part_of_the_model_keeps_its_mode(mode: bool):
+    model = a_model().train(mode)
+    model.dropout.train(not mode)
+    training.predict(model, a_dataset(), device="cpu")
+    assert (model.training, model.layer.training, model.dropout.training) == (mode, mode, not mode)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 2.5),
+        ("epochs", True),
+        ("batch_size", -1),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("learning_rate", "0.1"),
+        ("optimizer", "lbfgs"),
+        ("optimizer", ["sgd"]),
+        ("l2_decay", -0.1),
+        ("patience", -1),
+        ("patience", None),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("device", "gpu"),
+        ("device", 0),
+        ("workers", -2),
+        ("out", 5),
+        ("progress", "yes"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named(name: str, value: object):
+    with pytest.raises(SettingError) as caught:
+        TrainConfig(**{name: value})
+    assert str(caught.value).startswith(f"{name}={value!r} isn't allowed; it must be ")
+
+
+def test_a_setting_that_does_not_exist_is_named_with_the_nearest():
+    with pytest.raises(SettingError, match="'learnig_rate'; did you mean 'learning_rate'"):
+        TrainConfig.from_dict({"epochs": 2, "learnig_rate": 0.1})
+
+
+def test_the_defaults_are_those_of_the_command_line():
+    assert TrainConfig().to_dict() == {
+        "epochs": 100,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "optimizer": "sgd",
+        "l2_decay": 0.0,
+        "patience": 20,
+        "seed": 0,
+        "device": "auto",
+        "workers": 0,
+        "out": None,
+        "progress": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "picked"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_takes_the_first_device_there_is(cuda: bool, mps: bool, picked: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert training.pick_device("auto").type == picked
+    assert training.pick_device("cpu").type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for name in ("cuda", "mps", "cuda:0"):
+        with pytest.raises(SettingError, match=f"'{name}' isn't there: PyTorch finds cpu"):
+            training.pick_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert training.pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(SettingError, match="'cuda:2' isn't there"):
+        training.pick_device("cuda:2")
+    with pytest.raises(SettingError, match="'tpu' isn't allowed"):
+        training.pick_device("tpu")
+
+
+@pytest.mark.parametrize(("progress", "shown"), [(None, False), (False, False), (True, True)])
+def test_the_bar_is_shown_on_a_terminal_or_on_request(
+    progress: bool | None, shown: bool, capsys: pytest.CaptureFixture[str]
+):
+    training.fit(a_model(), a_dataset(), a_dataset(), a_config(progress=progress))
+    output = capsys.readouterr()
+    assert output.out == "" and ("9/9" in output.err) == shown
+
+
+# --- checkpoints
+
+
+def test_a_checkpoint_makes_the_same_model_again(tmp_path: Path):
+    model = a_model(dropout=0.25)
+    training.save_checkpoint(tmp_path / "model.pt", model, epoch=7)
+    loaded = training.load_checkpoint(tmp_path / "model.pt")
+    assert loaded.settings == model.settings and not loaded.training
+    dataset = a_dataset()
+    assert np.array_equal(training.predict(loaded, dataset)[1], training.predict(model, dataset)[1])
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert content["epoch"] == 7 and content["leads"] == ["I", "II", "V2"]
+    assert content["classes"] == ["MI", "STTC", "CD", "HYP"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_an_interrupted_checkpoint_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "model.pt"
+    training.save_checkpoint(path, a_model())
+    before = path.read_bytes()
+
+    def interrupted(content: dict, place: Path) -> None:
+        place.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.save_checkpoint(path, a_model())
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other/1"}, "isn't a checkpoint of this package"),
+        ({"classes": ["MI", "STTC", "CD", "NORM"]}, "its classes are .*NORM.*train again"),
+        ({"leads": ["I"]}, "its leads are"),
+        ({"settings": {"name": "resnet"}}, "don't fit.*no model is called 'resnet'"),
+        ({"settings": {"name": "linear", "depth": 3}}, "don't fit.*depth"),
+        ({"settings": None}, "no settings"),
+        ({"state_dict": {"layer.weight": torch.zeros(4, 9)}}, "don't fit.*layer.bias"),
+        (
+            {"state_dict": {"layer.weight": torch.zeros(2, 9), "layer.bias": torch.zeros(4)}},
+            "don't fit.*size",
+        ),
+        ({"state_dict": 5}, "don't fit"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(change: dict, message: str, tmp_path: Path):
+    path = tmp_path / "model.pt"
+    training.save_checkpoint(path, a_model())
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        training.load_checkpoint(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"epoch,train_loss\n1,0.5\n", b"PK\x03\x04", b"\x80\x02}q\x00", bytes(99)])
+def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="model.pt isn't a checkpoint"):
+        training.load_checkpoint(tmp_path / "model.pt")
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path):
+    path = tmp_path / "model.pt"
+    training.save_checkpoint(path, a_model())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        training.load_checkpoint(path)
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="best.pt isn't there"):
+        training.load_checkpoint(tmp_path / "best.pt")
+
+
+class Opened:
+    """What a harmful pickle does: a call, here to leave a trace, when it is opened."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.trace,)
+
+
+def test_opening_a_checkpoint_runs_no_code(tmp_path: Path):
+    trace, path = tmp_path / "trace", tmp_path / "model.pt"
+    torch.save({"format": training.CHECKPOINT_FORMAT, "settings": Opened(trace)}, path)
+    with pytest.raises(CheckpointError):
+        training.load_checkpoint(path)
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(Opened(trace)))
+    assert trace.exists()
+
+
+def test_a_model_that_can_not_be_made_again_is_not_saved(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="models.create"):
+        training.save_checkpoint(tmp_path / "model.pt", nn.Linear(2, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the real model
+
+
+def test_the_alexnet_trains_and_comes_back(tmp_path: Path):
+    train, val = a_dataset(8, size=67), a_dataset(6, seed=1, size=67)
+    training.seed_everything(0)
+    model = models.create("alexnet", filters=8, size=67)
+    config = a_config(epochs=1, batch_size=4, learning_rate=0.01, out=tmp_path)
+    history = training.fit(model, train, val, config)
+    loaded = training.load_checkpoint(tmp_path / "best.pt", "cpu")
+    assert loaded.settings == model.settings
+    y_true, y_prob = training.predict(loaded, val, device="cpu")
+    assert np.array_equal(y_prob, training.predict(model, val, device="cpu")[1])
+    areas = [roc_auc_score(y_true[:, k], y_prob[:, k]) for k in range(4)]
+    assert history.rows[0]["auroc"] == pytest.approx(np.mean(areas))

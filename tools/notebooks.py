@@ -1,0 +1,75 @@
+"""Execute the book's notebooks in place, or bring them into the one form in which they are committed.
+
+    python tools/notebooks.py run  [FILE ...]    execute with the practice set, then tidy
+    python tools/notebooks.py tidy [FILE ...]    only tidy
+
+Without FILE, every notebook of the book.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+KEPT_CELL_METADATA = ("mystnb", "tags")
+TIMEOUT_S = 600
+# Set by a user or an outer tool, these would change the outputs.
+OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
+
+
+def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop from a notebook what differs between machines and runs: timings, versions, random cell ids."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        )
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Execute a notebook in `folder`, top to bottom in a fresh kernel, and stop at the first error."""
+    client = NotebookClient(
+        notebook,
+        timeout=TIMEOUT_S,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    return client.execute()
+
+
+def rewrite(path: Path, execute: bool) -> None:
+    """Execute (if asked) and tidy one notebook file; the file changes only when all of that succeeded."""
+    notebook = nbformat.read(path, as_version=4)
+    if execute:
+        notebook = run(notebook, path.parent)
+    temporary = path.with_name(f".{path.name}.part")
+    nbformat.write(tidy(notebook), temporary)
+    os.replace(temporary, path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["run", "tidy"])
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    options = parser.parse_args(arguments)
+    for setting in OUTSIDE_SETTINGS:
+        os.environ.pop(setting, None)
+    for path in options.files or sorted(BOOK.glob("*.ipynb")):
+        print(path, flush=True)
+        rewrite(path, execute=options.action == "run")
+
+
+if __name__ == "__main__":
+    main()
