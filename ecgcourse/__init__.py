@@ -16,6 +16,7 @@ _SUBMODULES = (
     "practice",
     "signals",
     "fields",
+    "fused",
     "render",
     "datasets",
     "models",

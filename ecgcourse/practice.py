@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import wfdb
 from scipy import signal as scipy_signal
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ecgcourse import dipole
 from ecgcourse.errors import DataError, SettingError

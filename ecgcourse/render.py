@@ -13,7 +13,7 @@ Bilinear resizing is linear: an S×S image is ``R = A F Aᵀ``, where A (S×T) m
 import numpy as np
 import torch
 
-from ecgcourse import fields
+from ecgcourse import fields, fused
 from ecgcourse.errors import DataError
 
 # Records worked on at once: keeps the float64 workspace near 50 MB at S = 256 whatever N is.
@@ -51,14 +51,32 @@ def render(x: np.ndarray | torch.Tensor, size: int = 256, bins: int = 10) -> np.
     The images are those of Narotamo et al. 2024, after Ahmad et al. (2021),
     doi:10.1109/ACCESS.2021.3097614.
     """
-    if isinstance(x, torch.Tensor):
-        return _render(x, size, bins)
-    return _render(torch.from_numpy(np.ascontiguousarray(x)), size, bins).numpy()
+    if not isinstance(x, torch.Tensor):
+        return render(torch.from_numpy(np.ascontiguousarray(x)), size, bins).numpy()
+    _check(x)
+    return (_on_cpu if x.device.type == "cpu" else _on_device)(x.detach(), size, bins)
+
+
+def _on_cpu(x: torch.Tensor, size: int, bins: int) -> torch.Tensor:
+    """One fused pass per lead, see :mod:`ecgcourse.fused`."""
+    if x.dtype not in (torch.float32, torch.float64):
+        x = x.float()
+    n_records, n_leads, length = x.shape
+    # NumPy asks the system for huge pages, torch does not; with small ones, first touching the memory would
+    # cost more than computing what goes into it.
+    images = np.empty((n_records, 3 * n_leads, size, size), np.uint8)
+    fused.fill(
+        x.contiguous().numpy().reshape(-1, length),
+        *fields.taps(length, size),
+        fields.bin_edges(bins),
+        images.reshape(-1, 3, size, size),
+    )
+    return torch.from_numpy(images)
 
 
 @torch.no_grad()
-def _render(x: torch.Tensor, size: int, bins: int) -> torch.Tensor:
-    _check(x)
+def _on_device(x: torch.Tensor, size: int, bins: int) -> torch.Tensor:
+    """The algebra above as plain torch operations, on the device where ``x`` is."""
     resampler = _Resampler(x.shape[-1], size, x.device)
     edges = torch.from_numpy(fields.bin_edges(bins)).to(x.device, resampler.weight.dtype)
     n_records, n_leads, _ = x.shape

@@ -357,7 +357,7 @@ def fit(
     train_batches = loader(train, config.batch_size, shuffle=True, seed=config.seed, workers=config.workers)
     val_batches = loader(val, config.batch_size, workers=config.workers)
     loss_function = _loss_function(train, val).to(device)
-    optimizer = _optimizer(_place(model, device), config)
+    optimizer = _optimizer(model.to(device), config)
     history, best_weights = History(), {}
     _write_config(config, model)
     with _bar(config, len(train_batches)) as bar:
@@ -399,7 +399,7 @@ def predict(
         The model's outputs are not finite numbers, or a device that isn't there.
     """
     place = pick_device(device)
-    logits, labels = _answers(_place(model, place), loader(dataset, batch_size), place)
+    logits, labels = _answers(model.to(place), loader(dataset, batch_size), place)
     return labels.numpy(), _probabilities(logits)
 
 
@@ -465,7 +465,7 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
         # PyTorch lists every weight that doesn't fit, one a line; the first two lines say enough.
         reason = " ".join(str(error).split("\n")[:2])
         raise CheckpointError(f"{path}: its weights don't fit the model {settings}: {reason}") from error
-    return _place(model, place).eval()
+    return model.to(place).eval()
 
 
 def _read_checkpoint(path: Path) -> dict:
@@ -511,12 +511,6 @@ def _check_both_outcomes(labels: torch.Tensor, where: str) -> None:
                 f"{where}: none of the {len(labels)} records is {lack} for {name}, so neither its weight nor "
                 "its AUROC is defined; use more records"
             )
-
-
-def _place(model: nn.Module, device: torch.device) -> nn.Module:
-    # On two CPU cores a step of the AlexNet takes 0.56 s with channels last, 0.62 to 0.67 s without.
-    memory_format = torch.channels_last if device.type == "cpu" else torch.contiguous_format
-    return model.to(device, memory_format=memory_format)
 
 
 @contextmanager

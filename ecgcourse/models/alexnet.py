@@ -67,6 +67,7 @@ class AlexNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(2048, n_classes),
         )
+        self.apply(_initialise)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K)."""
@@ -79,6 +80,16 @@ def _convolution(channels_in: int, channels_out: int, kernel: int, padding: int,
 
 def _pooling(dropout: float) -> list[nn.Module]:
     return [nn.MaxPool2d(3, stride=2), nn.Dropout2d(dropout)]
+
+
+def _initialise(layer: nn.Module) -> None:
+    """He et al. (2015), doi:10.1109/ICCV.2015.123: weights that keep the signal's size through ReLUs.
+
+    PyTorch's own start shrinks it at every layer, and training then stands still for its first epochs.
+    """
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
 
 
 def _check(settings: dict) -> int:
