@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ecgcourse import practice
 from ecgcourse.errors import CheckpointError, EcgCourseError, SettingError
-from ecgcourse.files import cache_folder, whole_file
+from ecgcourse.files import whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
-    # Without OUT, where practice.data_root() looks first.
-    name = f"practice-{practice.GENERATOR}-{options.records}-{options.seed}"
-    out = options.out or cache_folder() / name
+    out = options.out or practice.default_folder(options.records, options.seed)
     print(practice.write(out, options.records, options.seed, progress=sys.stderr.isatty()))
 
 

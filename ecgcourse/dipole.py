@@ -162,9 +162,9 @@ PATHOLOGIES = {
     "MI": ((inferior_infarct, 0.45), (anteroseptal_infarct, 0.35), (anterolateral_infarct, 0.20)),
     "STTC": ((ischaemia, 0.75), (flat_t, 0.25)),
     "CD": (
-        (left_bundle_branch_block, 0.35),
+        (left_bundle_branch_block, 0.40),
         (right_bundle_branch_block, 0.40),
-        (left_anterior_fascicular_block, 0.20),
+        (left_anterior_fascicular_block, 0.15),
         (first_degree_av_block, 0.05),
     ),
     "HYP": ((left_ventricular_hypertrophy, 0.75), (right_ventricular_hypertrophy, 0.25)),

@@ -259,7 +259,10 @@ def _checked(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64], N
 
 
 def _checked_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.float64]:
-    thresholds = np.asarray(thresholds, dtype=np.float64)
+    try:
+        thresholds = np.asarray(thresholds, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"thresholds are {thresholds!r}; each must be a number in [0, 1]") from error
     if thresholds.shape not in ((), (n_classes,)):
         raise DataError(f"thresholds have shape {thresholds.shape}; give one number or {n_classes}, one per class")
     if not ((thresholds >= 0) & (thresholds <= 1)).all():

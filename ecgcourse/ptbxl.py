@@ -100,7 +100,8 @@ def labels(table: pd.DataFrame) -> np.ndarray:
         If the table has no column for a class.
     """
     _need_columns(table.columns, CLASSES, "the table of records")
-    return table[list(CLASSES)].to_numpy(dtype=np.float32)
+    # A copy: pandas hands out arrays that can't be written to, about which PyTorch complains.
+    return np.array(table[list(CLASSES)], dtype=np.float32, order="C")
 
 
 def split(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -52,31 +52,43 @@ def render(x: np.ndarray | torch.Tensor, size: int = 256, bins: int = 10) -> np.
     doi:10.1109/ACCESS.2021.3097614.
     """
     if not isinstance(x, torch.Tensor):
-        return render(torch.from_numpy(np.ascontiguousarray(x)), size, bins).numpy()
-    _check(x)
-    return (_on_cpu if x.device.type == "cpu" else _on_device)(x.detach(), size, bins)
+        return _on_cpu(np.asarray(x), size, bins)
+    if x.device.type != "cpu":
+        return _on_device(x.detach(), size, bins)
+    # NumPy knows no bfloat16.
+    plain = x.detach().float() if x.dtype == torch.bfloat16 else x.detach()
+    return torch.from_numpy(_on_cpu(plain.numpy(), size, bins))
 
 
-def _on_cpu(x: torch.Tensor, size: int, bins: int) -> torch.Tensor:
-    """One fused pass per lead, see :mod:`ecgcourse.fused`."""
-    if x.dtype not in (torch.float32, torch.float64):
-        x = x.float()
+def _on_cpu(x: np.ndarray, size: int, bins: int) -> np.ndarray:
+    """One fused pass per lead, see :mod:`ecgcourse.fused`.
+
+    NumPy to the last step: torch's own threads do not survive a fork, and this must.
+    """
+    _check(x.shape, x.dtype, x.dtype.kind == "f")
+    if len(x):
+        _check_range(x.min(), x.max())
+    if x.dtype not in (np.float32, np.float64):
+        x = x.astype(np.float32)
     n_records, n_leads, length = x.shape
     # NumPy asks the system for huge pages, torch does not; with small ones, first touching the memory would
     # cost more than computing what goes into it.
     images = np.empty((n_records, 3 * n_leads, size, size), np.uint8)
     fused.fill(
-        x.contiguous().numpy().reshape(-1, length),
+        np.ascontiguousarray(x).reshape(-1, length),
         *fields.taps(length, size),
         fields.bin_edges(bins),
         images.reshape(-1, 3, size, size),
     )
-    return torch.from_numpy(images)
+    return images
 
 
 @torch.no_grad()
 def _on_device(x: torch.Tensor, size: int, bins: int) -> torch.Tensor:
     """The algebra above as plain torch operations, on the device where ``x`` is."""
+    _check(tuple(x.shape), x.dtype, x.is_floating_point())
+    if len(x):
+        _check_range(x.min(), x.max())
     resampler = _Resampler(x.shape[-1], size, x.device)
     edges = torch.from_numpy(fields.bin_edges(bins)).to(x.device, resampler.weight.dtype)
     n_records, n_leads, _ = x.shape
@@ -158,11 +170,14 @@ def _grey_levels(image: torch.Tensor) -> torch.Tensor:
     return (image * 255).clamp_(0, 255).to(torch.uint8)
 
 
-def _check(x: torch.Tensor) -> None:
-    if x.ndim != 3 or 0 in x.shape[1:]:
-        raise DataError(f"render: x has shape {tuple(x.shape)}, but (N, L, T) is needed")
-    if not x.is_floating_point():
-        raise DataError(f"render: x is {x.dtype}, but a float type in [0, 1] is needed; see signals.preprocess")
+def _check(shape: tuple[int, ...], dtype: object, is_float: bool) -> None:
+    if len(shape) != 3 or 0 in shape[1:]:
+        raise DataError(f"render: x has shape {shape}, but (N, L, T) is needed")
+    if not is_float:
+        raise DataError(f"render: x is {dtype}, but a float type in [0, 1] is needed; see signals.preprocess")
+
+
+def _check_range(lowest: float, highest: float) -> None:
     # Written so that NaN fails too.
-    if len(x) and not (x.min() >= 0 and x.max() <= 1):
+    if not (lowest >= 0 and highest <= 1):
         raise DataError("render: x must lie in [0, 1] and hold no NaN; scale it with signals.preprocess")

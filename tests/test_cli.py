@@ -452,7 +452,7 @@ def test_ctrl_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("practice", ["OUT", "(default: 600)", "(default: 0)"]),
+        ("practice", ["OUT", f"(default: {practice.DEFAULT_RECORDS})", "(default: 0)"]),
         ("images", ["DATA", "OUT", "{train,val,test,all}", "(default: train)", "(default: 256)"]),
         (
             "train",

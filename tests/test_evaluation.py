@@ -156,7 +156,9 @@ def test_apply_thresholds_is_at_least():
     np.testing.assert_array_equal(evaluation.apply_thresholds(y_prob, 0.5), [[0, 1, 1, 1], [0, 0, 1, 0]])
 
 
-@pytest.mark.parametrize("thresholds", [[0.5, 0.5], np.nan, np.inf, -0.1, [[0.5] * 4], [0, 0, 0, 1.2]], ids=str)
+@pytest.mark.parametrize(
+    "thresholds", [[0.5, 0.5], np.nan, np.inf, -0.1, [[0.5] * 4], [0, 0, 0, 1.2], "test", {}], ids=str
+)
 def test_bad_thresholds(thresholds):
     y_true, y_prob = predictions(20)
     with pytest.raises(DataError, match="thresholds"):

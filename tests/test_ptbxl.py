@@ -69,6 +69,11 @@ def test_every_label_is_that_of_a_plain_pandas_table(root, table):
     np.testing.assert_array_equal(table["labelled"], expected.any(axis=1))
 
 
+def test_labels_of_any_part_of_the_table_can_be_written_to(table):
+    for part in (table, table.head(2), ptbxl.split(table)["train"].head(2)):
+        assert ptbxl.labels(part).flags.writeable
+
+
 def test_a_code_counts_whatever_its_likelihood_and_only_if_diagnostic(small):
     edit_csv(small, scp_codes=["{'IMI': 0.0, 'LVH': 35.0}", "{'SR': 100.0}", "{'NORM': 100.0}"])
     table = ptbxl.read_table(small)

@@ -24,6 +24,10 @@ class AlexNet(nn.Module):
         Side S of an image in pixels, at least 67.
     dropout : float
         Share of whole channels silenced after each pooling, in training only.
+    initialisation : {"pytorch", "he"}
+        How the random weights start. "pytorch" is PyTorch's own way, which Narotamo et al. used: signals
+        shrink from layer to layer, and the loss stands still for the first epochs. "he" keeps their size
+        through the ReLUs (He et al. 2015) and learns at once; it wants Adam, or a low learning rate.
 
     Raises
     ------
@@ -34,10 +38,17 @@ class AlexNet(nn.Module):
     ----------
     Krizhevsky, A., Sutskever, I., Hinton, G. E. (2012). ImageNet classification with deep convolutional
     neural networks. NeurIPS 25. doi:10.1145/3065386.
+    He, K., Zhang, X., Ren, S., Sun, J. (2015). Delving deep into rectifiers. ICCV. doi:10.1109/ICCV.2015.123.
     """
 
     def __init__(
-        self, filters: int = 16, in_channels: int = 9, n_classes: int = 4, size: int = 256, dropout: float = 0.3
+        self,
+        filters: int = 16,
+        in_channels: int = 9,
+        n_classes: int = 4,
+        size: int = 256,
+        dropout: float = 0.3,
+        initialisation: str = "pytorch",
     ):
         super().__init__()
         self.settings = {
@@ -46,6 +57,7 @@ class AlexNet(nn.Module):
             "n_classes": n_classes,
             "size": size,
             "dropout": dropout,
+            "initialisation": initialisation,
         }
         side = _check(self.settings)
         f = filters
@@ -67,7 +79,8 @@ class AlexNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(2048, n_classes),
         )
-        self.apply(_initialise)
+        if initialisation == "he":
+            self.apply(_initialise_after_he)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K)."""
@@ -82,11 +95,7 @@ def _pooling(dropout: float) -> list[nn.Module]:
     return [nn.MaxPool2d(3, stride=2), nn.Dropout2d(dropout)]
 
 
-def _initialise(layer: nn.Module) -> None:
-    """He et al. (2015), doi:10.1109/ICCV.2015.123: weights that keep the signal's size through ReLUs.
-
-    PyTorch's own start shrinks it at every layer, and training then stands still for its first epochs.
-    """
+def _initialise_after_he(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
@@ -99,6 +108,8 @@ def _check(settings: dict) -> int:
             raise SettingError(f"AlexNet: {name}={settings[name]}, but it must be at least 1")
     if not 0 <= settings["dropout"] < 1:
         raise SettingError(f"AlexNet: dropout={settings['dropout']}, but it must be in [0, 1)")
+    if settings["initialisation"] not in ("pytorch", "he"):
+        raise SettingError(f"AlexNet: initialisation={settings['initialisation']!r}, but it must be 'pytorch' or 'he'")
     side = (settings["size"] - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1
