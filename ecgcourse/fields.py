@@ -89,20 +89,18 @@ def markov_transition(x: np.ndarray, bins: int = 10) -> np.ndarray:
 
 
 def bin_edges(bins: int) -> np.ndarray:
-    """Upper edges (bins,) of equal-width bins of [0, 1], by repeated addition of ``1 / bins``."""
+    """Upper edges (bins,) of equal-width bins of [0, 1]: repeated addition of ``1 / bins``, the last one exactly 1."""
     if bins < 2:
         raise SettingError(f"markov_transition: bins={bins}, but at least 2 are needed")
-    return np.cumsum(np.full(bins, 1 / bins))
+    edges = np.cumsum(np.full(bins, 1 / bins))
+    # Ten times 0.1 adds up to 0.9999999999999999, and the largest sample of every lead is 1.
+    edges[-1] = 1
+    return edges
 
 
 def bin_numbers(x: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Number of the bin that each sample (..., T) in [0, 1] falls into: int64, 0 … bins − 1, right-closed.
-
-    Ten times 0.1 adds up to 0.9999999999999999, so a sample of exactly 1 lies above the last edge. It
-    falls into bin 0, as in the images of Narotamo et al. 2024, which this keeps to; chapter 05 shows what
-    that does.
-    """
-    return np.searchsorted(bin_edges(bins), np.asarray(x, dtype=np.float64), side="left") % bins
+    """Number of the bin that each sample (..., T) in [0, 1] falls into: int64, 0 … bins − 1, right-closed."""
+    return np.searchsorted(bin_edges(bins), np.asarray(x, dtype=np.float64), side="left")
 
 
 def transition_matrix(q: np.ndarray, bins: int = 10) -> np.ndarray:

@@ -118,9 +118,9 @@ def _bin_numbers(x, edges, q):
         k = min(max(int(x[t] * len(edges)), 0), len(edges) - 1)
         while k > 0 and x[t] <= edges[k - 1]:
             k -= 1
-        while k < len(edges) and x[t] > edges[k]:
+        while x[t] > edges[k]:
             k += 1
-        q[t] = k % len(edges)
+        q[t] = k
 
 
 @compiled

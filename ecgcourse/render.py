@@ -134,7 +134,7 @@ def _gramian_angular(x: torch.Tensor, resampler: _Resampler) -> torch.Tensor:
 
 def _markov_transition(x: torch.Tensor, resampler: _Resampler, edges: torch.Tensor) -> torch.Tensor:
     bins = len(edges)
-    q = torch.bucketize(x.contiguous(), edges) % bins
+    q = torch.bucketize(x.contiguous(), edges)
     probabilities = _transition_matrices(q, bins).to(x.dtype)
     first, second = resampler.pick(q)
     mixed = torch.zeros((*first.shape, bins), dtype=x.dtype, device=x.device)
