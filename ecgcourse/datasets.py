@@ -310,6 +310,9 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
     """
     if images.dtype != torch.uint8:
         raise DataError(f"to_float: the images are {images.dtype}, but uint8 grey levels are needed")
+    if images.ndim == 4:
+        # The values stay in place; convolutions read them faster with the channels of a pixel side by side.
+        images = images.contiguous(memory_format=torch.channels_last)
     return images.to(torch.float32) / 255
 
 

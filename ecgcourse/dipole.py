@@ -160,12 +160,12 @@ def right_ventricular_hypertrophy(heart: Heart, severity: float) -> str:
 
 PATHOLOGIES = {
     "MI": ((inferior_infarct, 0.45), (anteroseptal_infarct, 0.35), (anterolateral_infarct, 0.20)),
-    "STTC": ((ischaemia, 0.75), (flat_t, 0.25)),
+    "STTC": ((ischaemia, 0.85), (flat_t, 0.15)),
     "CD": (
         (left_bundle_branch_block, 0.40),
-        (right_bundle_branch_block, 0.40),
+        (right_bundle_branch_block, 0.42),
         (left_anterior_fascicular_block, 0.15),
-        (first_degree_av_block, 0.05),
+        (first_degree_av_block, 0.03),
     ),
     "HYP": ((left_ventricular_hypertrophy, 0.75), (right_ventricular_hypertrophy, 0.25)),
 }
@@ -173,18 +173,18 @@ PATHOLOGIES = {
 
 def random_heart(rng: np.random.Generator) -> Heart:
     """One normal heart, different from every other: size, position, timing, and the electrodes' places."""
-    heart = Heart(normal_beat(), rate=float(np.clip(rng.normal(72, 12), 48, 115)))
+    heart = Heart(normal_beat(), rate=float(np.clip(rng.normal(72, 10), 48, 115)))
     size = rng.lognormal(0, 0.15)
     for name, wave in heart.waves.items():
-        spread = 0.15 if name == "T" else 0.08
+        spread = 0.10 if name == "T" else 0.06
         heart.change(
             name,
             vector=wave.vector * size * rng.lognormal(0, spread) + rng.normal(0, 0.01, 3),
-            width=wave.width * rng.lognormal(0, 0.08),
+            width=wave.width * rng.lognormal(0, 0.06),
         )
     heart.change("P", centre=heart.waves["P"].centre + rng.normal(0, 0.012))
-    heart.rotation = _rotation(rng.normal(0, np.radians(7), 3))
-    heart.projection = DOWER * rng.lognormal(0, 0.05, DOWER.shape)
+    heart.rotation = _rotation(rng.normal(0, np.radians(3), 3))
+    heart.projection = DOWER * rng.lognormal(0, 0.04, DOWER.shape)
     return heart
 
 
@@ -230,14 +230,14 @@ def electrode_noise(times: np.ndarray, fs: float, rng: np.random.Generator) -> n
     """What each electrode adds: (9, T) mV of baseline wander, muscle noise and 50 Hz hum, as ELECTRODES."""
     n = len(ELECTRODES)
     wander = np.zeros((n, len(times)))
-    for low, high, amplitude in ((0.05, 0.15, 0.06), (0.15, 0.45, 0.05)):
+    for low, high, amplitude in ((0.05, 0.15, 0.06), (0.15, 0.45, 0.04)):
         frequency = rng.uniform(low, high, (n, 1))
         wander += rng.exponential(amplitude, (n, 1)) * np.sin(
             2 * np.pi * (frequency * times + rng.uniform(0, 1, (n, 1)))
         )
     sections = scipy_signal.butter(2, [15, 120], "bandpass", fs=fs, output="sos")
     muscle = scipy_signal.sosfilt(sections, rng.standard_normal((n, len(times))), axis=-1)
-    muscle *= rng.lognormal(np.log(0.025), 0.6) / 0.65
+    muscle *= rng.lognormal(np.log(0.018), 0.6) / 0.65
     mains = 50 + rng.normal(0, 0.02)
     hum = rng.exponential(0.015, (n, 1)) * np.sin(2 * np.pi * mains * times + rng.uniform(0, 0.5, (n, 1)))
     return wander + muscle + hum

@@ -285,7 +285,7 @@ def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random
         changes, shares = zip(*dipole.PATHOLOGIES[name], strict=True)
         change = changes[rng.choice(len(changes), p=shares)]
         # Mild cases look almost normal: they give the ROC curve its shape.
-        severity = 0.70 + 0.6 * rng.beta(2.0, 2.0)
+        severity = 0.85 + 0.5 * rng.beta(2.0, 2.0)
         codes[change(heart, severity)] = float(np.rint(100 * min(severity, 1)))
     return codes
 
