@@ -90,7 +90,8 @@ def train(options: argparse.Namespace) -> None:
     config = _train_config(options)
     training.seed_everything(config.seed)
     # Before the data, which take longer, so that an impossible setting is found at once.
-    model = models.create(options.model, filters=options.filters, size=options.size)
+    settings = {name: getattr(options, name) for name in ("filters", "size", "dropout", "initialisation")}
+    model = models.create(options.model, **settings)
     n_weights = sum(weights.numel() for weights in model.parameters())
     train_set, val_set = _training_data(options, config)
     print(f"model: {options.model}, {n_weights:,} weights, on {training.pick_device(config.device)}")
@@ -187,6 +188,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--patience", 20, "stop after so many epochs without a lower validation loss, 0: never")
     _option(parser, "--model", "alexnet", "name of the model")
     _option(parser, "--filters", 8, "filters of the model's first convolution")
+    _option(parser, "--dropout", 0.3, "share of channels silenced while training")
+    _option(parser, "--initialisation", "pytorch", "how weights start; he wants adam", choices=("pytorch", "he"))
     _option(parser, "--size", 256, "side of an image in pixels")
     _option(parser, "--device", "auto", "cpu, cuda, cuda:1 or mps; auto takes the fastest there is")
     _option(parser, "--seed", 0, "decides first weights, order of records and dropout")

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from ecgcourse import models
-from ecgcourse.errors import SettingError
+from ecgcourse.errors import DataError, SettingError
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -56,6 +56,12 @@ def test_alexnet_drops_whole_channels_after_each_pooling():
 @pytest.mark.parametrize("size", [67, 100, 128])
 def test_alexnet_takes_other_sizes(size):
     assert models.create("alexnet", filters=2, size=size)(torch.zeros(1, 9, size, size)).shape == (1, 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 128, 128), (1, 3, 67, 67), (9, 67, 67)])
+def test_alexnet_refuses_images_of_another_shape(shape):
+    with pytest.raises(DataError, match="67, 67"):
+        models.create("alexnet", filters=2, size=67)(torch.zeros(shape))
 
 
 def test_he_start_keeps_the_size_of_signals():

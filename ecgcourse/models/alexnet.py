@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ecgcourse.errors import SettingError
+from ecgcourse.errors import DataError, SettingError
 
 
 class AlexNet(nn.Module):
@@ -83,7 +83,13 @@ class AlexNet(nn.Module):
             self.apply(_initialise_after_he)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map float images (B, C, S, S) in [0, 1] to logits (B, K)."""
+        """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
+        wanted = (self.settings["in_channels"], self.settings["size"], self.settings["size"])
+        if images.ndim != 4 or images.shape[1:] != wanted:
+            raise DataError(
+                f"AlexNet: images of shape {tuple(images.shape)}, but this one was made for (B, {wanted[0]}, "
+                f"{wanted[1]}, {wanted[2]}); render at that size or make a model for yours"
+            )
         return self.classifier(self.features(images))
 
 
