@@ -148,7 +148,7 @@ def _add_practice(commands: argparse._SubParsersAction) -> None:
         "practice",
         make_practice,
         "write the synthetic practice set, in the layout of PTB-XL",
-        "python -m ecgcourse practice /tmp/practice --records 100",
+        "python -m ecgcourse practice my-practice --records 100",
     )
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)

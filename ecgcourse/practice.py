@@ -29,7 +29,7 @@ N_HIGH_RATE_RECORDS = 20
 CHUNK = 50
 DEFAULT_RECORDS = 1200
 # Raised whenever the generator changes, so that an old set is never taken for a new one.
-GENERATOR = 1
+GENERATOR = 2
 MARK = "practice.json"
 
 # The columns of PTB-XL 1.0.3, in its order.
@@ -78,6 +78,9 @@ MIXTURE: dict[tuple[str, ...], float] = {
     ("MI", "STTC", "HYP"): 0.01,
     (): 0.02,
 }
+
+# How sure reports are, in percent, and the share of statements that are.
+LIKELIHOODS = {100.0: 0.60, 80.0: 0.12, 50.0: 0.12, 35.0: 0.03, 15.0: 0.05, 0.0: 0.08}
 
 # The rows of PTB-XL's scp_statements.csv that the practice set uses: description, kind, superclass, subclass.
 STATEMENTS = {
@@ -262,7 +265,8 @@ def _write_record(folder: Path, row: dict, seed: int) -> dict:
     person = np.random.default_rng([seed, row["patient_id"]])
     heart = dipole.random_heart(person)
     age, sex = int(np.clip(person.normal(60, 15), 18, 89)), int(person.integers(2))
-    codes = _fall_ill(heart, row["superclasses"], rng)
+    # Certainty has random numbers of its own, so that words can change without changing a signal.
+    codes = _with_likelihoods(_fall_ill(heart, row["superclasses"], rng), np.random.default_rng([seed, ecg_id, 1]))
     eight = dipole.eight_leads(heart, HIGH_RATE, SECONDS, rng)
     names = {
         rate: f"records{rate}/{ecg_id // 1000 * 1000:05d}/{ecg_id:05d}_{suffix}"
@@ -276,18 +280,23 @@ def _write_record(folder: Path, row: dict, seed: int) -> dict:
     return _database_row(row, age, sex, codes | _rhythm(heart), names)
 
 
-def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random.Generator) -> dict[str, float]:
-    """Change the heart for each superclass; return its diagnostic SCP codes with their likelihood in percent."""
+def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random.Generator) -> list[str]:
+    """Change the heart for each superclass; return its diagnostic SCP codes."""
     if superclasses == ("NORM",):
-        return {"NORM": 100.0}
-    codes = {}
+        return ["NORM"]
+    codes = []
     for name in superclasses:
         changes, shares = zip(*dipole.PATHOLOGIES[name], strict=True)
         change = changes[rng.choice(len(changes), p=shares)]
         # Mild cases look almost normal: they give the ROC curve its shape.
         severity = 0.85 + 0.5 * rng.beta(2.0, 2.0)
-        codes[change(heart, severity)] = float(np.rint(100 * min(severity, 1)))
+        codes.append(change(heart, severity))
     return codes
+
+
+def _with_likelihoods(codes: list[str], rng: np.random.Generator) -> dict[str, float]:
+    """Give each code a likelihood in percent out of those that PTB-XL has; 0 means that nobody said."""
+    return {code: float(rng.choice(list(LIKELIHOODS), p=list(LIKELIHOODS.values()))) for code in codes}
 
 
 def _rhythm(heart: dipole.Heart) -> dict[str, float]:
