@@ -131,7 +131,7 @@ def test_a_forked_process_can_render(x):
     expected = int(render.render(x).sum())
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    child = context.Process(target=_render_in_child, args=(x, queue))
+    child = context.Process(target=_render_in_child, args=(x, queue), daemon=True)
     child.start()
     assert queue.get(timeout=60) == expected
     child.join(10)
