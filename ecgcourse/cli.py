@@ -162,7 +162,7 @@ def _add_images(commands: argparse._SubParsersAction) -> None:
         "images",
         write_images,
         "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …",
-        "python -m ecgcourse images PTB-XL /tmp/images --partition all",
+        "python -m ecgcourse images PTB-XL my-images --partition all",
     )
     parser.add_argument("data", metavar="DATA", nargs="?", help="a PTB-XL folder (default: as for `train`)")
     parser.add_argument("out", metavar="OUT", help="gets one folder per partition")

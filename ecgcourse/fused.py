@@ -136,7 +136,7 @@ def _transition_levels(q, levels):
             exact = counts[a, b] / leaving / 5 * 255
             level = np.float32(exact)
             # 16.999… must not become 17 by being rounded to float32: it would be cut off to another grey level.
-            if level > np.floor(exact) + 0.5 and np.floor(level) > exact:
+            if np.floor(level) > exact:
                 level = np.nextafter(level, np.float32(0))
             levels[a, b] = level
 

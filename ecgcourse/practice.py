@@ -288,7 +288,8 @@ def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random
     for name in superclasses:
         changes, shares = zip(*dipole.PATHOLOGIES[name], strict=True)
         change = changes[rng.choice(len(changes), p=shares)]
-        # Mild cases look almost normal: they give the ROC curve its shape.
+        # Every case is plain enough to learn from a few hundred; noise, the differences between hearts and
+        # the signs that classes share give the ROC curve its shape.
         severity = 0.85 + 0.5 * rng.beta(2.0, 2.0)
         codes.append(change(heart, severity))
     return codes

@@ -16,7 +16,7 @@ import torch
 from ecgcourse import fields, fused
 from ecgcourse.errors import DataError
 
-# Records worked on at once: keeps the float64 workspace near 50 MB at S = 256 whatever N is.
+# Records worked on at once where the algebra runs as torch operations: bounds the workspace whatever N is.
 CHUNK = 8
 
 
