@@ -13,13 +13,15 @@ def _compares_notebooks(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Run notebooks as they were committed, in this environment's kernel; draw test figures off screen."""
+    """Run notebooks as they were committed, in this environment's kernel; draw off screen, interpret kernels."""
     if _compares_notebooks(config):
         os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
         for setting in _OUTSIDE_SETTINGS:
             os.environ.pop(setting, None)
     else:
         os.environ["MPLBACKEND"] = "agg"
+        # The kernels for a GPU run on CPU tensors then. Triton reads this once, when it is imported.
+        os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_report_header(config: pytest.Config) -> str:

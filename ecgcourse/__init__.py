@@ -17,6 +17,7 @@ _SUBMODULES = (
     "signals",
     "fields",
     "fused",
+    "fused_gpu",
     "render",
     "datasets",
     "models",

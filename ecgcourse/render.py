@@ -10,17 +10,34 @@ Bilinear resizing is linear: an S×S image is ``R = A F Aᵀ``, where A (S×T) m
 :mod:`ecgcourse.fields` defines the same images the long way. Introduced in chapter 07.
 """
 
+from functools import cache
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 
 from ecgcourse import fields, fused
-from ecgcourse.errors import DataError
+from ecgcourse.errors import DataError, SettingError
 
-# Records worked on at once where the algebra runs as torch operations: bounds the workspace whatever N is.
+DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
+"""What a tensor of images may hold: grey levels 0 … 255, or the same divided by 255."""
+
+# Signals converted at once, and images that wait to be converted: bounds the workspace whatever N is.
+CHUNK_BYTES = 8 * 2**20
+# Records worked on at once where the algebra runs as torch operations, for the same reason.
 CHUNK = 8
 
 
-def render(x: np.ndarray | torch.Tensor, size: int = 256, bins: int = 10) -> np.ndarray | torch.Tensor:
+def render(
+    x: np.ndarray | torch.Tensor,
+    size: int = 256,
+    bins: int = 10,
+    *,
+    out: np.ndarray | torch.Tensor | None = None,
+    dtype: torch.dtype = torch.uint8,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    check: bool = True,
+) -> np.ndarray | torch.Tensor:
     """Turn preprocessed signals into image stacks.
 
     Parameters
@@ -31,10 +48,22 @@ def render(x: np.ndarray | torch.Tensor, size: int = 256, bins: int = 10) -> np.
         Side S of an image in pixels.
     bins : int
         Bins of the Markov transition field.
+    out : (N, 3 L, S, S) array or tensor, optional
+        Written and returned: of the same kind as `x` and on its device, with a `dtype` of its own. Memory
+        that is used again need not be asked for again, which takes longer than the images themselves.
+    dtype : torch.dtype
+        For tensors: uint8 (grey levels), or float16, bfloat16 or float32 (grey levels / 255, in [0, 1], ready
+        for a network). Not looked at where `out` is given.
+    memory_format : torch.memory_format
+        For tensors: how a new stack lies in memory. ``torch.channels_last`` puts the channels of a pixel side
+        by side, which suits convolutions. Not looked at where `out` is given.
+    check : bool
+        Look for samples outside [0, 1] first. Without it they give wrong images and no error; on a GPU,
+        looking means waiting for everything that was asked of it before.
 
     Returns
     -------
-    (N, 3 L, S, S) uint8 array or tensor
+    (N, 3 L, S, S) uint8 array, or tensor of `dtype`
         Lead-major: GAF, MTF, RP of the first lead, then of the next. A tensor stays on its own device.
         At most one grey level from :func:`ecgcourse.fields.images` anywhere: the arithmetic runs in another
         order, and where a grey level is all but a whole number, cutting it off may go either way.
@@ -42,71 +71,121 @@ def render(x: np.ndarray | torch.Tensor, size: int = 256, bins: int = 10) -> np.
     Raises
     ------
     DataError
-        ``x`` has another shape, is not a float type, or leaves [0, 1] (NaN included).
+        ``x`` has another shape, is not a float type, or leaves [0, 1] (NaN included); or `out` doesn't fit.
     SettingError
-        ``size`` below 1 or fewer than 2 bins.
+        ``size`` below 1, fewer than 2 bins, or a `dtype` that images can't have.
 
     Notes
     -----
     The images are those of Narotamo et al. 2024, after Ahmad et al. (2021),
     doi:10.1109/ACCESS.2021.3097614.
     """
-    if not isinstance(x, torch.Tensor):
-        return _on_cpu(np.asarray(x), size, bins)
-    if x.device.type != "cpu":
-        return _on_device(x.detach(), size, bins)
-    # NumPy knows no bfloat16.
-    plain = x.detach().float() if x.dtype == torch.bfloat16 else x.detach()
-    return torch.from_numpy(_on_cpu(plain.numpy(), size, bins))
+    in_torch = isinstance(x, torch.Tensor)
+    x = x.detach() if in_torch else np.asarray(x)
+    _check(x, x.is_floating_point() if in_torch else x.dtype.kind == "f", check)
+    taps, edges = fields.taps(x.shape[-1], size), fields.bin_edges(bins)
+    if out is not None:
+        images = _checked_out(out, x, size)
+    else:
+        images = _new_tensor(x, size, dtype, memory_format) if in_torch else _new_array(x, size)
+    fill = _fill_tensor if in_torch else _fill_on_cpu
+    fill(x, taps, edges, images)
+    return images
 
 
-def _on_cpu(x: np.ndarray, size: int, bins: int) -> np.ndarray:
+def _new_array(x: np.ndarray, size: int) -> np.ndarray:
+    return np.empty((len(x), 3 * x.shape[1], size, size), np.uint8)
+
+
+def _new_tensor(x: torch.Tensor, size: int, dtype: torch.dtype, memory_format: torch.memory_format) -> torch.Tensor:
+    if dtype not in DTYPES:
+        raise SettingError(f"render: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
+    if x.device.type == "cpu" and dtype == torch.uint8 and memory_format == torch.contiguous_format:
+        # NumPy asks the system for huge pages, torch does not; with small ones, first touching the memory
+        # costs more than computing what goes into it.
+        return torch.from_numpy(_new_array(x, size))
+    shape = (len(x), 3 * x.shape[1], size, size)
+    return torch.empty(shape, dtype=dtype, device=x.device, memory_format=memory_format)
+
+
+def _fill_tensor(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor) -> None:
+    if x.device.type == "cpu" and images.dtype == torch.uint8 and images.is_contiguous():
+        _fill_on_cpu(x, taps, edges, images.numpy())
+    elif x.device.type == "cpu":
+        _fill_and_convert(x, taps, edges, images)
+    elif x.device.type == "cuda" and x.dtype != torch.float64 and _can_use_triton(len(edges)):
+        from ecgcourse import fused_gpu
+
+        fused_gpu.fill(x.float().contiguous(), taps, edges, images)
+    else:
+        _fill_by_torch(x, taps, edges, images)
+
+
+@cache
+def _can_use_triton(bins: int) -> bool:
+    if find_spec("triton") is None:
+        return False
+    from ecgcourse import fused_gpu
+
+    return fused_gpu.can_fill(bins)
+
+
+def _fill_on_cpu(x: np.ndarray | torch.Tensor, taps: tuple, edges: np.ndarray, images: np.ndarray) -> None:
     """One fused pass per lead, see :mod:`ecgcourse.fused`.
 
     NumPy to the last step: torch's own threads do not survive a fork, and this must.
     """
-    _check(x.shape, x.dtype, x.dtype.kind == "f")
-    if len(x):
-        _check_range(x.min(), x.max())
-    if x.dtype not in (np.float32, np.float64):
-        x = x.astype(np.float32)
-    n_records, n_leads, length = x.shape
-    # NumPy asks the system for huge pages, torch does not; with small ones, first touching the memory would
-    # cost more than computing what goes into it.
-    images = np.empty((n_records, 3 * n_leads, size, size), np.uint8)
-    fused.fill(
-        np.ascontiguousarray(x).reshape(-1, length),
-        *fields.taps(length, size),
-        fields.bin_edges(bins),
-        images.reshape(-1, 3, size, size),
-    )
-    return images
+    for part in _chunks(len(x), 8 * x.shape[1] * x.shape[2]):
+        fused.fill(_leads(x[part]), *taps, edges, images[part].reshape(-1, 3, *images.shape[-2:]))
+
+
+def _leads(x: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Signals (N, L, T) as (N·L, T), float32 or float64, C-contiguous; copied only where they must be."""
+    if isinstance(x, torch.Tensor):
+        # NumPy knows no bfloat16.
+        x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    kept = x.dtype in (np.float32, np.float64)
+    return np.ascontiguousarray(x, x.dtype if kept else np.float32).reshape(-1, x.shape[-1])
+
+
+def _fill_and_convert(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor) -> None:
+    """Images of another type or order: as grey levels first, a few records at a time."""
+    for part in _chunks(len(x), images[:1].numel()):
+        levels = _new_array(x[part], images.shape[-1])
+        _fill_on_cpu(x[part], taps, edges, levels)
+        images[part] = _as_type(torch.from_numpy(levels), images.dtype)
+
+
+def _as_type(levels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return levels if dtype == torch.uint8 else (levels.float() / 255).to(dtype)
+
+
+def _chunks(n_records: int, bytes_a_record: int) -> list[slice]:
+    step = max(1, CHUNK_BYTES // bytes_a_record)
+    return [slice(start, start + step) for start in range(0, n_records, step)]
 
 
 @torch.no_grad()
-def _on_device(x: torch.Tensor, size: int, bins: int) -> torch.Tensor:
+def _fill_by_torch(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor) -> None:
     """The algebra above as plain torch operations, on the device where ``x`` is."""
-    _check(tuple(x.shape), x.dtype, x.is_floating_point())
-    if len(x):
-        _check_range(x.min(), x.max())
-    resampler = _Resampler(x.shape[-1], size, x.device)
-    edges = torch.from_numpy(fields.bin_edges(bins)).to(x.device, resampler.weight.dtype)
-    n_records, n_leads, _ = x.shape
-    images = torch.empty((n_records, n_leads, 3, size, size), dtype=torch.uint8, device=x.device)
-    for start in range(0, n_records, CHUNK):
+    resampler = _Resampler(taps, x.device)
+    edges = torch.from_numpy(edges).to(x.device, resampler.weight.dtype)
+    for start in range(0, len(x), CHUNK):
         signals = x[start : start + CHUNK].to(resampler.weight.dtype)
-        out = images[start : start + CHUNK]
-        out[:, :, 0] = _grey_levels((_gramian_angular(signals, resampler) + 1) / 2)
-        out[:, :, 1] = _grey_levels(_markov_transition(signals, resampler, edges) / 5)
-        out[:, :, 2] = _grey_levels(_recurrence(signals, resampler))
-    return images.flatten(1, 2)
+        stack = (
+            (_gramian_angular(signals, resampler) + 1) / 2,
+            _markov_transition(signals, resampler, edges) / 5,
+            _recurrence(signals, resampler),
+        )
+        levels = torch.stack([_grey_levels(image) for image in stack], dim=2).flatten(1, 2)
+        images[start : start + CHUNK] = _as_type(levels, images.dtype)
 
 
 class _Resampler:
     """The matrix A of bilinear resizing, kept as two sample numbers and a weight per pixel."""
 
-    def __init__(self, length: int, size: int, device: torch.device):
-        first, second, weight = fields.taps(length, size)
+    def __init__(self, taps: tuple[np.ndarray, np.ndarray, np.ndarray], device: torch.device):
+        first, second, weight = taps
         # Apple's GPUs have no float64.
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self.first = torch.from_numpy(first).to(device)
@@ -170,14 +249,25 @@ def _grey_levels(image: torch.Tensor) -> torch.Tensor:
     return (image * 255).clamp_(0, 255).to(torch.uint8)
 
 
-def _check(shape: tuple[int, ...], dtype: object, is_float: bool) -> None:
-    if len(shape) != 3 or 0 in shape[1:]:
-        raise DataError(f"render: x has shape {shape}, but (N, L, T) is needed")
+def _check(x: np.ndarray | torch.Tensor, is_float: bool, values_too: bool) -> None:
+    if x.ndim != 3 or 0 in x.shape[1:]:
+        raise DataError(f"render: x has shape {tuple(x.shape)}, but (N, L, T) is needed")
     if not is_float:
-        raise DataError(f"render: x is {dtype}, but a float type in [0, 1] is needed; see signals.preprocess")
-
-
-def _check_range(lowest: float, highest: float) -> None:
+        raise DataError(f"render: x is {x.dtype}, but a float type in [0, 1] is needed; see signals.preprocess")
     # Written so that NaN fails too.
-    if not (lowest >= 0 and highest <= 1):
+    if values_too and len(x) and not (x.min() >= 0 and x.max() <= 1):
         raise DataError("render: x must lie in [0, 1] and hold no NaN; scale it with signals.preprocess")
+
+
+def _checked_out(out: np.ndarray | torch.Tensor, x: np.ndarray | torch.Tensor, size: int) -> np.ndarray | torch.Tensor:
+    shape = (len(x), 3 * x.shape[1], size, size)
+    if isinstance(x, torch.Tensor):
+        fits = isinstance(out, torch.Tensor) and out.device == x.device and out.dtype in DTYPES
+        wanted = f"a tensor on {x.device}, {' or '.join(map(str, DTYPES))}"
+    else:
+        fits = isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.flags.c_contiguous and out.flags.writeable
+        wanted = "a C-contiguous, writable NumPy array of uint8"
+    if not fits or tuple(out.shape) != shape:
+        found = f"{type(out).__name__} of shape {tuple(np.shape(out))}, {getattr(out, 'dtype', 'no dtype')}"
+        raise DataError(f"render: out is a {found}, but {wanted} of shape {shape} is needed")
+    return out

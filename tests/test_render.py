@@ -1,6 +1,11 @@
 """`render` against the definition in `fields`, which `test_fields` holds against pyts and OpenCV."""
 
+import importlib
 import multiprocessing
+import os
+import subprocess
+import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -11,11 +16,33 @@ import torch
 from ecgcourse import fields, fused, ptbxl, render, signals
 from ecgcourse.errors import DataError, SettingError
 
-PATHS = {
-    "cpu": lambda x, size, bins: torch.from_numpy(render._on_cpu(x.numpy(), size, bins)),
-    # What runs on a GPU, here on the CPU: the same operations.
-    "device": render._on_device,
-}
+FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+
+
+@pytest.fixture
+def kernels():
+    """The kernels for a GPU; in tests they run in Triton's interpreter."""
+    pytest.importorskip("triton", reason="Triton, which the GPU kernels are written in, isn't installed")
+    return importlib.import_module("ecgcourse.fused_gpu")
+
+
+@pytest.fixture(params=["loops", "torch", "triton"])
+def render_by(request):
+    """One of the three ways to fill a tensor: Numba's loops, torch operations, Triton's kernels in its interpreter."""
+    if request.param == "triton":
+        kernels = request.getfixturevalue("kernels")
+
+        def fill(x, taps, edges, images):
+            kernels.fill(x.float().contiguous(), taps, edges, images)
+    else:
+        fill = {"loops": render._fill_tensor, "torch": render._fill_by_torch}[request.param]
+
+    def run(x, size=256, bins=10, dtype=torch.uint8, memory_format=torch.contiguous_format):
+        images = render._new_tensor(x, size, dtype, memory_format)
+        fill(x, fields.taps(x.shape[-1], size), fields.bin_edges(bins), images)
+        return images
+
+    return run
 
 
 @pytest.fixture
@@ -40,14 +67,19 @@ def agree(images, reference):
     assert (difference == 0).mean() >= 0.999
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_every_pixel_is_that_of_fields_and_opencv(x, path):
-    images = PATHS[path](torch.from_numpy(x), 256, 10).numpy()
+def test_every_pixel_is_that_of_fields_and_opencv(x, render_by):
+    images = render_by(torch.from_numpy(x)).numpy()
     assert images.shape == (len(x), 9, 256, 256) and images.dtype == np.uint8
     agree(images, np.stack([by_opencv(record) for record in x]))
 
 
-@pytest.mark.parametrize("path", PATHS)
+def test_every_pixel_of_every_real_record(real_root):
+    """At most one grey level anywhere, and at least 99.9 % of each record's pixels identical."""
+    x = signals.preprocess(ptbxl.read_signals(real_root, ptbxl.read_table(real_root).iloc[:500]))
+    for images, record in zip(render.render(x), x, strict=True):
+        agree(images, by_opencv(record))
+
+
 @pytest.mark.parametrize(
     ("leads", "length", "size", "bins"),
     [
@@ -60,10 +92,12 @@ def test_every_pixel_is_that_of_fields_and_opencv(x, path):
         (2, 90, 1, 3),
     ],
 )
-def test_any_length_size_leads_and_bins(path, leads, length, size, bins):
+def test_any_length_size_leads_and_bins(render_by, leads, length, size, bins):
     walks = np.random.default_rng(length).normal(size=(3, leads, length)).cumsum(-1)
     x = (walks - walks.min(-1, keepdims=True)) / np.maximum(np.ptp(walks, axis=-1, keepdims=True), 1e-9)
-    images = PATHS[path](torch.from_numpy(x), size, bins).numpy()
+    # In float32, as signals come: a float64 sample beside the edge of a bin would fall into another one.
+    x = x.astype(np.float32)
+    images = render_by(torch.from_numpy(x), size, bins).numpy()
     reference = [
         [
             fields.resize((fields.gramian_angular(lead) + 1) / 2, size),
@@ -78,10 +112,84 @@ def test_any_length_size_leads_and_bins(path, leads, length, size, bins):
     assert (difference == 0).mean() >= 0.995
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_flat_lead_has_images_too(path):
-    images = PATHS[path](torch.zeros(1, 1, 100), 32, 10).numpy()
-    np.testing.assert_array_equal(images[0], fields.images(np.zeros((1, 100)), 32))
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+def test_a_flat_lead_has_images_too(render_by, level):
+    images = render_by(torch.full((1, 1, 100), level), 32).numpy()
+    np.testing.assert_array_equal(images[0], fields.images(np.full((1, 100), np.float32(level)), 32))
+
+
+def test_a_batch_of_several_workspaces_is_the_same(render_by, monkeypatch, x):
+    some = torch.from_numpy(x[:5])
+    expected = render.render(some, 40)
+    monkeypatch.setattr(render, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(render, "CHUNK", 2)
+    agree(render_by(some, 40).numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_floats_are_the_grey_levels_over_255(render_by, x, dtype, memory_format):
+    some = torch.from_numpy(x[:2])
+    images = render_by(some, 70, dtype=dtype, memory_format=memory_format)
+    assert images.dtype == dtype and images.is_contiguous(memory_format=memory_format)
+    assert_divided(images, render_by(some, 70))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_grey_level_divides_alike_in_triton(kernels, dtype):
+    """A ramp of 256 samples at 256 pixels: its recurrence plot has every grey level in its first row."""
+    ramp = torch.linspace(0, 1, 256)[None, None]
+    found = {}
+    for kind in (torch.uint8, dtype):
+        found[kind] = torch.empty((1, 3, 256, 256), dtype=kind)
+        kernels.fill(ramp, fields.taps(256, 256), fields.bin_edges(10), found[kind])
+    assert len(found[torch.uint8][0, 2].unique()) == 256
+    assert_divided(found[dtype], found[torch.uint8])
+
+
+def assert_divided(images, levels):
+    """Floats are grey levels over 255; Triton's interpreter cuts bfloat16 where a GPU rounds, hence one step below."""
+    quotient = (levels.float() / 255).to(images.dtype)
+    step = 2**-7 * quotient if images.dtype == torch.bfloat16 else 0
+    assert ((images <= quotient) & (images >= quotient - step)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_a_product_is_the_quotient(dtype):
+    """What `fused_gpu` multiplies instead of dividing, for every grey level there is."""
+    levels = torch.arange(256).float()
+    assert torch.equal((levels * (1 / 255)).to(dtype), (levels / 255).to(dtype))
+
+
+COMPILE_FOR_GPU = """
+import sys
+from triton import compiler
+from triton.backends.compiler import GPUTarget
+from ecgcourse import fused_gpu
+
+pointers = {"weight": "*fp32", "curves": "*fp32", "numbers": "*i32", "rows": "*fp32", "images": sys.argv[1]}
+strides = {"record_stride": "i32", "channel_stride": "i32", "row_stride": "i32"}
+constants = {"column_stride": 1, "BINS": 10, "ROWS": fused_gpu.ROWS, "COLUMNS": fused_gpu.COLUMNS}
+types = pointers | {"n_leads": "i32", "size": "i32"} | strides | dict.fromkeys(constants, "constexpr")
+kernel = fused_gpu._draw
+types = {name: types[name] for name in kernel.arg_names}
+aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in (*pointers, "size", *strides)}
+source = compiler.ASTSource(kernel, types, constants, aligned)
+print(compiler.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"])
+"""
+
+
+@pytest.mark.parametrize(("kind", "bytes_a_pixel"), [("*u8", 1), ("*bf16", 2)])
+def test_the_kernels_compile_for_a_gpu_and_write_sixteen_bytes_at_once(kernels, kind, bytes_a_pixel):
+    """For an H100, which compiling needs none of; with the types that a launch at 256 pixels would give."""
+    surroundings = os.environ | {"TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-W", "ignore", "-c", COMPILE_FOR_GPU, kind]
+    done = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+    assert done.returncode == 0, done.stderr
+    stores = [line for line in done.stdout.splitlines() if "st.global" in line]
+    assert all(".v4.b32" in line for line in stores)
+    # Four warps of 32 threads share the three images' pixels.
+    assert len(stores) == kernels.ROWS * kernels.COLUMNS * 3 // (4 * 32) * bytes_a_pixel // 16
 
 
 def test_numpy_in_numpy_out_torch_in_torch_out(x):
@@ -97,8 +205,59 @@ def test_a_batch_is_its_records_one_by_one(x):
 
 def test_views_and_half_precision_are_taken(x):
     np.testing.assert_array_equal(render.render(x[::2, :, ::-1]), render.render(np.ascontiguousarray(x[::2, :, ::-1])))
-    half = torch.from_numpy(x).half()
-    np.testing.assert_array_equal(render.render(half), render.render(half.float()))
+    for half in (torch.from_numpy(x).half(), torch.from_numpy(x).bfloat16()):
+        np.testing.assert_array_equal(render.render(half), render.render(half.float()))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_workspace_is_bounded_whatever_the_number_of_records(dtype):
+    x = np.zeros((20_000, 3, 1000), dtype)
+    images = np.empty((len(x), 9, 8, 8), np.uint8)
+    tracemalloc.start()
+    try:
+        render.render(x[:, ::-1], 8, out=images)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 2**20
+
+
+def test_images_are_written_into_the_memory_that_is_given(x):
+    expected = render.render(x)
+    array = np.full_like(expected, 7)
+    assert render.render(x, out=array) is array
+    np.testing.assert_array_equal(array, expected)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        tensor = torch.full(expected.shape, 7, dtype=torch.uint8).contiguous(memory_format=memory_format)
+        assert render.render(torch.from_numpy(x), out=tensor) is tensor
+        np.testing.assert_array_equal(tensor.numpy(), expected)
+    half = torch.empty(expected.shape, dtype=torch.bfloat16)
+    render.render(torch.from_numpy(x), out=half)
+    assert torch.equal(half, (torch.from_numpy(expected).float() / 255).to(torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((1, 9, 256, 255), np.uint8),
+        np.empty((1, 9, 256, 256), np.float32),
+        np.empty((1, 9, 256, 512), np.uint8)[..., ::2],
+        torch.empty((1, 9, 256, 256), dtype=torch.uint8),
+        [],
+    ],
+)
+def test_memory_that_does_not_fit_is_refused(out):
+    with pytest.raises(DataError, match=r"out is a .*NumPy array of uint8 of shape \(1, 9, 256, 256\)"):
+        render.render(np.zeros((1, 3, 100), np.float32), out=out)
+    with pytest.raises(DataError, match=r"tensor on cpu"):
+        render.render(torch.zeros(1, 3, 100), out=torch.empty((1, 9, 256, 256), dtype=torch.int32))
+
+
+def test_looking_at_the_values_can_be_left_out():
+    x = np.full((1, 1, 100), 1.5, np.float32)
+    assert render.render(x, check=False).shape == (1, 3, 256, 256)
+    with pytest.raises(DataError):
+        render.render(x)
 
 
 def test_no_records_give_no_images():
@@ -159,3 +318,5 @@ def test_bad_settings_are_refused():
         render.render(x, size=0)
     with pytest.raises(SettingError, match="bins"):
         render.render(x, bins=1)
+    with pytest.raises(SettingError, match="dtype"):
+        render.render(torch.from_numpy(x), dtype=torch.int32)
