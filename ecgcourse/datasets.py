@@ -21,7 +21,7 @@ from ecgcourse import practice, ptbxl, signals
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.fields import FIELDS
 from ecgcourse.files import whole_folder
-from ecgcourse.render import render
+from ecgcourse.render import DTYPES, render
 
 CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
 """Images per record, C."""
@@ -45,12 +45,16 @@ class RenderedImages(Dataset):
         Side S of an image in pixels.
     device : str or torch.device
         Where the signals are kept and the images are rendered.
+    dtype : torch.dtype
+        uint8 for grey levels; float16, bfloat16 or float32 for images in [0, 1] with the channels of a pixel
+        side by side, ready for a network. On a GPU those are written directly, and nothing is read again.
 
     Attributes
     ----------
     signals : (N, L, T) float32 tensor
     labels : (N, K) float32 tensor
     size : int
+    dtype : torch.dtype
 
     Raises
     ------
@@ -58,7 +62,7 @@ class RenderedImages(Dataset):
         Shapes that don't fit together, no record at all, signals outside [0, 1] or NaN, labels that are
         neither 0 nor 1.
     SettingError
-        A size below 1.
+        A size below 1, or a `dtype` that images can't have.
     """
 
     def __init__(
@@ -67,11 +71,15 @@ class RenderedImages(Dataset):
         labels: np.ndarray | torch.Tensor,
         size: int = 256,
         device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.uint8,
     ):
         _check_size(size)
+        if dtype not in DTYPES:
+            raise SettingError(f"RenderedImages: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
         self.signals = torch.as_tensor(signals, dtype=torch.float32, device=device)
         self.labels = torch.as_tensor(labels, dtype=torch.float32, device=device)
         self.size = size
+        self.dtype = dtype
         _check_signals(self.signals)
         _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
 
@@ -87,12 +95,20 @@ class RenderedImages(Dataset):
 
         Returns
         -------
-        images : (C, S, S) or (B, C, S, S) uint8 tensor
+        images : (C, S, S) or (B, C, S, S) tensor of `dtype`
         labels : (K,) or (B, K) float32 tensor
         """
-        rows = _rows(self, index)
-        images = render(self.signals[rows.reshape(-1)], self.size)
-        return images.reshape(*rows.shape, *images.shape[1:]), self.labels[rows]
+        rows = _rows(self, index).to(self.signals.device, non_blocking=True)
+        memory_format = torch.contiguous_format if self.dtype == torch.uint8 else torch.channels_last
+        images = render(
+            self.signals[rows.reshape(-1)],
+            self.size,
+            dtype=self.dtype,
+            memory_format=memory_format,
+            # Looked at when this dataset was made.
+            check=False,
+        )
+        return (images if rows.ndim == 1 else images.reshape(*rows.shape, *images.shape[1:])), self.labels[rows]
 
 
 class TiffImages(Dataset):
@@ -153,6 +169,7 @@ def from_data(
     device: str | torch.device = "cpu",
     sampling_rate: int = 100,
     progress: bool | None = None,
+    dtype: torch.dtype = torch.uint8,
 ) -> RenderedImages | TiffImages:
     """Open one partition of a PTB-XL folder or of a folder of images.
 
@@ -170,6 +187,8 @@ def from_data(
         100 or 500 Hz; matters for a PTB-XL folder only.
     progress : bool, optional
         Show a progress bar while signals are read; None shows it on a terminal only.
+    dtype : torch.dtype
+        Of rendered images, see :class:`RenderedImages`; TIFF files are always read as uint8.
 
     Returns
     -------
@@ -188,7 +207,7 @@ def from_data(
     if ptbxl.is_ptbxl(data):
         table = _records(data, partition)
         voltages = ptbxl.read_signals(data, table, sampling_rate=sampling_rate, progress=progress)
-        return RenderedImages(signals.preprocess(voltages, sampling_rate), ptbxl.labels(table), size, device)
+        return RenderedImages(signals.preprocess(voltages, sampling_rate), ptbxl.labels(table), size, device, dtype)
     return _open_images(Path(data), partition, size)
 
 

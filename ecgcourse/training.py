@@ -35,6 +35,7 @@ BEST, HISTORY, CONFIG = "best.pt", "history.csv", "config.json"
 # The threshold behind the sensitivity and specificity of each epoch; the final ones are fitted by evaluation.
 EPOCH_THRESHOLD = 0.5
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 DEVICE_WORDS = "auto, cpu, mps, cuda or cuda:NUMBER"
@@ -65,6 +66,11 @@ class TrainConfig:
         "auto" (the first of cuda, mps, cpu that is there), "cpu", "mps", "cuda" or "cuda:1".
     workers : int
         Processes that prepare batches; 0 prepares them in this process.
+    precision : {"float32", "bfloat16"}
+        What convolutions and matrix products are calculated in. Weights, losses and steps stay float32.
+        bfloat16 has 8 significant bits, and is several times as fast on hardware that knows it.
+    compile : bool
+        Translate the network with torch.compile: about a minute at the start, faster steps after it.
     out : path, optional
         Folder for best.pt, history.csv and config.json; None writes nothing.
     progress : bool, optional
@@ -85,6 +91,8 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     workers: int = 0
+    precision: str = "float32"
+    compile: bool = False
     out: str | os.PathLike | None = None
     progress: bool | None = None
 
@@ -98,6 +106,8 @@ class TrainConfig:
         self._need("seed", _is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2⁶³ − 1")
         self._need("device", DEVICE_NAME.fullmatch(str(self.device)), DEVICE_WORDS)
         self._need("workers", _is_whole(self.workers, 0), "a whole number, 0 or more")
+        self._need("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        self._need("compile", isinstance(self.compile, bool), "True or False")
         self._need("out", self.out is None or isinstance(self.out, str | os.PathLike), "a path or None")
         self._need("progress", self.progress in (None, True, False), "True, False or None")
 
@@ -252,6 +262,7 @@ def train_one_epoch(
     loss_function: nn.Module,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
+    precision: torch.dtype = torch.float32,
 ) -> float:
     """Take one step for each batch.
 
@@ -260,11 +271,13 @@ def train_one_epoch(
     model : nn.Module
         Maps (B, C, S, S) float images to (B, K) logits; on `device`. Left in training mode.
     batches : iterable of (images, labels)
-        (B, C, S, S) uint8 and (B, K) float32.
+        (B, C, S, S) uint8, or floats in [0, 1], and (B, K) float32.
     loss_function : nn.Module
         Mean loss of logits and labels, on `device`.
     optimizer : torch.optim.Optimizer
     device : torch.device
+    precision : torch.dtype
+        Of convolutions and matrix products: float32 or bfloat16.
 
     Returns
     -------
@@ -278,26 +291,33 @@ def train_one_epoch(
     """
     model.train()
     rate = optimizer.param_groups[0]["lr"]
-    total, count = 0.0, 0
+    losses, counts = [], []
     for images, labels in batches:
         optimizer.zero_grad()
-        loss = loss_function(model(to_float(images.to(device))), labels.to(device))
-        # Asked before the step, while the weights are still numbers.
-        total += _finite(loss.item(), f"training loss at learning rate {rate:g}") * len(images)
-        count += len(images)
+        loss = loss_function(_logits(model, images, device, precision), labels.to(device, non_blocking=True))
+        losses.append(loss.detach())
+        counts.append(len(images))
+        if device.type == "cpu":
+            # Asked before the step, while the weights are still numbers. A GPU would have to come to rest for it.
+            _finite(loss.item(), f"training loss at learning rate {rate:g}")
         loss.backward()
         optimizer.step()
-    return total / count
+    total = torch.stack(losses).cpu().double() @ torch.tensor(counts, dtype=torch.float64)
+    return _finite(total.item() / sum(counts), f"training loss at learning rate {rate:g}")
 
 
 def validate(
-    model: nn.Module, batches: Batches, loss_function: nn.Module, device: torch.device
+    model: nn.Module,
+    batches: Batches,
+    loss_function: nn.Module,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Ask the model about each batch, with dropout off and no gradients.
 
     Parameters
     ----------
-    model, batches, loss_function, device
+    model, batches, loss_function, device, precision
         As in :func:`train_one_epoch`. The model keeps its mode.
 
     Returns
@@ -313,7 +333,7 @@ def validate(
     SettingError
         Outputs or loss are not finite numbers.
     """
-    logits, labels = _answers(model, batches, device)
+    logits, labels = _answers(model, batches, device, precision)
     loss = loss_function(logits.to(device), labels.to(device)).item()
     return _finite(loss, "validation loss"), labels.numpy(), _probabilities(logits)
 
@@ -357,14 +377,17 @@ def fit(
     train_batches = loader(train, config.batch_size, shuffle=True, seed=config.seed, workers=config.workers)
     val_batches = loader(val, config.batch_size, workers=config.workers)
     loss_function = _loss_function(train, val).to(device)
-    optimizer = _optimizer(model.to(device), config)
+    # Convolutions read images and weights faster with the channels of a pixel side by side.
+    optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
+    network = torch.compile(model) if config.compile else model
+    precision = PRECISIONS[config.precision]
     history, best_weights = History(), {}
     _write_config(config, model)
     with _bar(config, len(train_batches)) as bar:
         while len(history.rows) < config.epochs and not _is_stuck(history, config.patience):
             batches = _counted(train_batches, bar)
-            train_loss = train_one_epoch(model, batches, loss_function, optimizer, device)
-            history.add(train_loss, *validate(model, val_batches, loss_function, device))
+            train_loss = train_one_epoch(network, batches, loss_function, optimizer, device, precision)
+            history.add(train_loss, *validate(network, val_batches, loss_function, device, precision))
             if history.is_best():
                 best_weights = _copy_of_weights(model)
             _write_epoch(config, model, history, train)
@@ -374,7 +397,7 @@ def fit(
 
 
 def predict(
-    model: nn.Module, dataset: Dataset, batch_size: int = 64, device: str = "auto"
+    model: nn.Module, dataset: Dataset, batch_size: int = 64, device: str = "auto", precision: str = "float32"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of a whole dataset, in its order.
 
@@ -386,6 +409,8 @@ def predict(
     batch_size : int
     device : str
         As in :func:`pick_device`.
+    precision : {"float32", "bfloat16"}
+        As in :class:`TrainConfig`.
 
     Returns
     -------
@@ -399,7 +424,7 @@ def predict(
         The model's outputs are not finite numbers, or a device that isn't there.
     """
     place = pick_device(device)
-    logits, labels = _answers(model.to(place), loader(dataset, batch_size), place)
+    logits, labels = _answers(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
     return labels.numpy(), _probabilities(logits)
 
 
@@ -526,11 +551,22 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _answers(model: nn.Module, batches: Batches, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _logits(model: nn.Module, images: torch.Tensor, device: torch.device, precision: torch.dtype) -> torch.Tensor:
+    """Logits (B, K) as float32, whatever the images come as and the network calculates in."""
+    images = images.to(device, non_blocking=True)
+    if images.dtype == torch.uint8:
+        images = to_float(images)
+    with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+        return model(images).float()
+
+
+def _answers(
+    model: nn.Module, batches: Batches, device: torch.device, precision: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and labels of all batches, (N, K) each, on the CPU."""
     with _evaluating(model):
-        answers = [(model(to_float(images.to(device))).cpu(), labels.cpu()) for images, labels in batches]
-    logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        answers = [(_logits(model, images, device, precision), labels) for images, labels in batches]
+    logits, labels = (torch.cat(parts).cpu() for parts in zip(*answers, strict=True))
     if not torch.isfinite(logits).all():
         raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
     return logits, labels

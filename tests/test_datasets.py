@@ -76,7 +76,12 @@ def test_a_sequence_gives_the_batch_of_its_items(index):
 
 def test_a_batch_is_one_call_to_render(monkeypatch: pytest.MonkeyPatch):
     lengths = []
-    monkeypatch.setattr(datasets, "render", lambda x, size: lengths.append(len(x)) or render.render(x, size))
+
+    def counted(x, *rest, **settings):
+        lengths.append(len(x))
+        return render.render(x, *rest, **settings)
+
+    monkeypatch.setattr(datasets, "render", counted)
     dataset = datasets.RenderedImages(*some_signals(), SIZE)
     list(datasets.loader(dataset, batch_size=2))
     assert lengths == [2, 2, 1]
@@ -355,7 +360,19 @@ def test_a_loader_refuses_impossible_settings(settings: dict):
         datasets.loader(one_of_a_kind(), **settings)
 
 
-# --- to_float
+# --- floats
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_images_can_come_as_floats_ready_for_a_network(dtype: torch.dtype):
+    x, labels = np.random.default_rng(0).random((3, 3, 50)), np.eye(4)[:3]
+    levels, floats = datasets.RenderedImages(x, labels, 16), datasets.RenderedImages(x, labels, 16, dtype=dtype)
+    batch = floats[[0, 2]][0]
+    assert batch.dtype == dtype and batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch, datasets.to_float(levels[[0, 2]][0]).to(dtype))
+    assert torch.equal(floats[1][0], datasets.to_float(levels[1][0]).to(dtype))
+    with pytest.raises(SettingError, match="dtype"):
+        datasets.RenderedImages(x, labels, 16, dtype=torch.int32)
 
 
 def test_grey_levels_become_fractions():
