@@ -2,31 +2,37 @@
 
     python benchmarks/render.py [--records 600] [--repeats 7] [--out benchmarks/results/render.json]
 
-All ways run in one process on the same records; what each gives is checked before it is timed.
+All ways run in one process on the same records; what each gives is checked before it is timed. Where there is a
+GPU of CUDA, it is measured too, by its own events, into render_cuda.json.
 """
 
 import argparse
-import json
 import os
-import platform
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
-from importlib.metadata import version
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import cv2
+import measuring
 import numpy as np
 import tifffile
 import torch
-from pyts.image import GramianAngularField, MarkovTransitionField
+from measuring import Rate, check, rate
+from pyts.image import GramianAngularField, MarkovTransitionField, RecurrencePlot
 from sklearn.metrics import pairwise_distances
 
-from ecgcourse import fused, practice, ptbxl, render, signals
+from ecgcourse import fields, fused, render
 
-RESULTS = Path(__file__).parent / "results"
 SIZE = 256
+FIRST_CALL = """
+import numpy as np, time
+from ecgcourse import render
+start = time.perf_counter()
+render.render(np.random.default_rng(0).random((1, 3, 1000), np.float32))
+print(time.perf_counter() - start)
+"""
 
 
 def originals_route(x: np.ndarray) -> np.ndarray:
@@ -45,10 +51,20 @@ def pyts_route(x: np.ndarray) -> np.ndarray:
     length = x.shape[1]
     gaf = GramianAngularField(image_size=length, method="summation").fit_transform(x)
     mtf = MarkovTransitionField(image_size=length, n_bins=10, strategy="uniform").fit_transform(x)
-    stack = []
-    for lead in range(len(x)):
-        stack += [(gaf[lead] + 1) / 2, mtf[lead] / 5, np.abs(x[lead][:, None] - x[lead][None, :])]
-    return _resized(stack)
+    plot = RecurrencePlot().fit_transform(x)
+    return _resized([part for lead in range(len(x)) for part in ((gaf[lead] + 1) / 2, mtf[lead] / 5, plot[lead])])
+
+
+def definition(x: np.ndarray) -> np.ndarray:
+    """One record (L, T) by `fields`, resized by OpenCV: what every way is checked against."""
+    transforms = (fields.gramian_angular, fields.markov_transition, fields.recurrence)
+    return _resized(
+        [
+            fields.grey(name, transform(lead))
+            for lead in x
+            for name, transform in zip(fields.FIELDS, transforms, strict=True)
+        ]
+    )
 
 
 def _markov_field_entry_by_entry(lead: np.ndarray, bins: int = 10) -> np.ndarray:
@@ -68,84 +84,116 @@ def _resized(stack: list[np.ndarray]) -> np.ndarray:
     return (np.stack([cv2.resize(field, (SIZE, SIZE)) for field in stack]) * 255).astype(np.uint8)
 
 
-def check(name: str, images: np.ndarray, expected: np.ndarray) -> None:
-    """Stop unless two stacks of images are the same to one grey level, and all but the same."""
-    difference = np.abs(images.astype(int) - expected)
-    if difference.max() > 1 or (difference == 0).mean() < 0.999:
-        raise SystemExit(f"{name}: up to {difference.max()} grey levels off, {(difference == 0).mean():.4%} identical")
-
-
-def rates(work: Callable[[], object], n_records: int, repeats: int) -> dict[str, float]:
-    """Records per second: median, lowest and highest of some runs after one that isn't counted."""
-    work()
-    found = []
-    for _ in range(repeats):
-        start = perf_counter()
-        work()
-        found.append(n_records / (perf_counter() - start))
-    return {"median": median(found), "lowest": min(found), "highest": max(found)}
-
-
-def measure(x: np.ndarray, repeats: int, folder: Path) -> dict[str, dict[str, float]]:
-    """Time every way on records (N, L, T); the slow ones on the first few."""
+def on_the_cpu(x: np.ndarray, repeats: int, folder: Path) -> dict[str, Rate]:
+    """Records per second of every way; the slow ones on the first few records (N, L, T)."""
     images = render.render(x)
+    check("render", images, np.stack([definition(record) for record in x]))
     few, some = x[:1], x[:4]
-    for name, route in (("original's route", originals_route), ("pyts and OpenCV", pyts_route)):
+    for name, route in (("the original's route", originals_route), ("pyts and OpenCV", pyts_route)):
         check(name, np.stack([route(record) for record in some]), images[: len(some)])
     paths = [folder / f"{number}.tif" for number in range(len(x))]
     for path, stack in zip(paths, images, strict=True):
         tifffile.imwrite(path, stack)
     check("TIFF files", np.stack([tifffile.imread(path) for path in paths]), images)
-    slow = max(2, repeats // 2)
+    slow = max(3, repeats // 2)
     return {
-        "the original's route": rates(lambda: [originals_route(record) for record in few], len(few), slow),
-        "pyts at full size, OpenCV": rates(lambda: [pyts_route(record) for record in some], len(some), slow),
-        "reading TIFF files": rates(lambda: [tifffile.imread(path) for path in paths], len(x), repeats),
-        "render": rates(lambda: render.render(x), len(x), repeats),
-        "filling new memory": rates(lambda: np.empty_like(images).fill(7), len(x), repeats),
-        "filling the same memory": rates(lambda: images.fill(7), len(x), repeats),
+        "the original's route": rate(lambda: [originals_route(record) for record in few], len(few), slow),
+        "pyts at full size, OpenCV": rate(lambda: [pyts_route(record) for record in some], len(some), slow),
+        "reading TIFF files": rate(lambda: [tifffile.imread(path) for path in paths], len(x), repeats),
+        "render": rate(lambda: render.render(x), len(x), repeats),
+        "render into the same memory": rate(lambda: render.render(x, out=images), len(x), repeats),
+        "filling new memory": rate(lambda: _fill(np.empty_like(images)), len(x), repeats),
+        "filling the same memory": rate(lambda: _fill(images), len(x), repeats),
     }
 
 
-def machine() -> dict[str, object]:
-    """What the figures depend on."""
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "")
+def _fill(images: np.ndarray) -> None:
+    """Write one value into every byte, on as many threads as `render` has."""
+    parts = np.array_split(images, fused.n_threads())
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(lambda part: part.fill(7), parts))
+
+
+def by_size(x: np.ndarray, repeats: int) -> dict[str, Rate]:
+    """Millions of pixels per second for several sides and numbers of records: the same, if cost is linear."""
+    found = {}
+    for size, n_records in ((64, 600), (128, 600), (256, 60), (256, 600), (512, 60), (1024, 30)):
+        some = np.resize(x, (n_records, *x.shape[1:]))
+        out = render.render(some, size)
+        name = f"{n_records} records, {size} pixels a side"
+        found[name] = rate(lambda some=some, size=size, out=out: render.render(some, size, out=out), 1, repeats)
+        found[name] = {which: value * out.size / 1e6 for which, value in found[name].items()}
+    return found
+
+
+def first_calls() -> dict[str, str]:
+    """Seconds of the first call in a new process: with nothing compiled yet, and with the loops on disk."""
+    with tempfile.TemporaryDirectory() as cache:
+        settings = os.environ | {"NUMBA_CACHE_DIR": cache}
+        command = [sys.executable, "-c", FIRST_CALL]
+        runs = [subprocess.run(command, env=settings, capture_output=True, text=True, check=True) for _ in range(2)]
+    cold, warm = (float(done.stdout) for done in runs)
     return {
-        "cpu": cpu or platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": fused.n_threads(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("ecgcourse", "numpy", "numba", "torch", "pyts", "opencv-python-headless")},
+        "First call, seconds, nothing compiled yet": f"{cold:.1f}",
+        "First call, seconds, compiled loops on disk": f"{warm:.2f}",
     }
 
 
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
+def on_a_gpu(x: np.ndarray, repeats: int, device: str = "cuda") -> dict[str, dict[str, Rate]]:
+    """GB per second written by `render` on a device, and by filling the same memory."""
+    found = {}
+    expected = render.render(x)
+    for n_records in (256, 1024, 4096):
+        signals = torch.from_numpy(np.resize(x, (n_records, *x.shape[1:]))).to(device)
+        for dtype in (torch.uint8, torch.bfloat16):
+            out = render.render(signals, dtype=dtype)
+            if dtype == torch.uint8:
+                check("render on the GPU", out[: len(x)].cpu().numpy(), expected[:n_records])
+            n_bytes = out.numel() * out.element_size()
+            name = f"{n_records} records, {str(dtype).removeprefix('torch.')}"
+            work = {
+                "render": lambda s=signals, o=out: render.render(s, out=o, check=False),
+                "filling": lambda o=out: o.fill_(1),
+            }
+            rates = {kind: rate(each, n_bytes, repeats, device) for kind, each in work.items()}
+            found[name] = {kind: {k: v / 1e9 for k, v in one.items()} for kind, one in rates.items()}
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=600, help="how many records (default: 600)")
     parser.add_argument("--repeats", type=int, default=7, help="counted runs of each way (default: 7)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "render.json", help="file for the results")
+    parser.add_argument("--out", type=Path, default=measuring.RESULTS / "render.json", help="file for the results")
     options = parser.parse_args()
-    root = practice.data_root()
-    x = signals.preprocess(ptbxl.read_signals(root, ptbxl.read_table(root).head(options.records)))
-    start = perf_counter()
-    render.render(x[:1])
-    first_call = perf_counter() - start
+    x, _, data = measuring.some_signals(options.records)
+    machine = measuring.about(records=len(x), data=data)
+    print("  ".join(f"{name}: {value}" for name, value in machine.items()))
+    if torch.cuda.is_available():
+        tables = {
+            f"GB per second: {name}": {"ours": "render", "rates": rates}
+            for name, rates in on_a_gpu(x, 5 * options.repeats).items()
+        }
+        out = options.out.with_stem(options.out.stem + "_cuda")
+        _finish(out, {"machine": machine, "tables": tables})
     with tempfile.TemporaryDirectory() as folder:
-        results = measure(x, options.repeats, Path(folder))
-    about = machine() | {"records": len(x), "data": "practice set" if practice.is_practice(root) else "PTB-XL"}
-    print("  ".join(f"{name}: {value}" for name, value in about.items()))
-    ours = results["render"]["median"]
-    for name, rate in results.items():
-        ratio = ours / rate["median"]
-        print(f"{name:<28}{rate['median']:12,.2f}  ({rate['lowest']:,.2f} to {rate['highest']:,.2f}){ratio:12,.2f} x")
-    print(f"first call: {first_call:.2f} s")
-    everything = {"machine": about, "records per second": results, "first call, seconds": first_call}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(everything, indent=1) + "\n")
+        records = on_the_cpu(x, options.repeats, Path(folder))
+    tables = {
+        "records per second": {"ours": "render into the same memory", "rates": records},
+        "million pixels per second": {
+            "ours": "600 records, 256 pixels a side",
+            "rates": by_size(x, options.repeats),
+        },
+    }
+    _finish(options.out, {"machine": machine, "tables": tables, "besides": first_calls()})
+
+
+def _finish(out: Path, content: dict) -> None:
+    for title, part in content["tables"].items():
+        measuring.show(part["rates"], part["ours"], title)
+    for name, value in content.get("besides", {}).items():
+        print(f"{name}: {value}")
+    measuring.write(out, content)
 
 
 if __name__ == "__main__":

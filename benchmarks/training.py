@@ -1,0 +1,207 @@
+"""How fast training goes, with the original's way to the images and with this package's.
+
+    python benchmarks/training.py [--records 256] [--batch-size 64] [--steps 5] [--device cpu] [--out FILE]
+
+Both ways run in one process on the same records; that they give the network the same numbers is checked before
+either is timed. On a GPU of CUDA the last row is a whole epoch of 17,111 records, as many as PTB-XL's training
+folds have, and 100 times its time is printed.
+"""
+
+import argparse
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import measuring
+import numpy as np
+import tifffile
+import torch
+from measuring import Rate, rate, seconds
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from ecgcourse import datasets, models, training
+
+SIZE = 256
+PTBXL_TRAINING_RECORDS = 17_111
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class FilePerRecord(Dataset):
+    """The original's way, written here from its description: a TIFF and an npy file a record, divided in float64."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.count = len(list((folder / "labels").glob("*.npy")))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Batch:
+        image = tifffile.imread(self.folder / "images" / f"{number}.tif") / 255
+        label = np.load(self.folder / "labels" / f"{number}.npy", allow_pickle=False)
+        return torch.tensor(image).float(), torch.tensor(label).float()
+
+
+def with_files(x: np.ndarray, labels: np.ndarray, folder: Path) -> FilePerRecord:
+    """Write the files that the original's way reads."""
+    rendered = datasets.RenderedImages(x, labels, SIZE)
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir()
+    for number in range(len(rendered)):
+        image, label = rendered[number]
+        tifffile.imwrite(folder / "images" / f"{number}.tif", image.numpy(), photometric="minisblack")
+        np.save(folder / "labels" / f"{number}.npy", label.numpy())
+    return FilePerRecord(folder)
+
+
+def check_alike(ours: Iterable[Batch], theirs: Iterable[Batch]) -> None:
+    """Stop unless both ways give the network the same numbers, to a last digit of float32."""
+    for (images, labels), (wanted, right) in zip(ours, theirs, strict=True):
+        images = images.cpu() if images.is_floating_point() else datasets.to_float(images)
+        # bfloat16 has 8 significant bits.
+        allowed = 2**-8 if images.dtype == torch.bfloat16 else 1e-6
+        if not torch.allclose(images.float(), wanted, atol=allowed) or not torch.equal(labels.cpu(), right):
+            raise SystemExit("the two ways do not give the network the same images and labels")
+
+
+def through(batches: Iterable[Batch]) -> None:
+    """Take every batch, and do nothing with it."""
+    for _ in batches:
+        pass
+
+
+def repeated(batches: Iterable[Batch], steps: int) -> Iterator[Batch]:
+    """Batches for some steps, from the beginning again where they end."""
+    return itertools.islice(itertools.chain.from_iterable(itertools.repeat(batches)), steps)
+
+
+class Trainer:
+    """An AlexNet with all that a step needs."""
+
+    def __init__(self, labels: np.ndarray, filters: int, device: str, precision: str, compiled: bool):
+        training.seed_everything(0)
+        self.device, self.precision = torch.device(device), training.PRECISIONS[precision]
+        model = models.create("alexnet", filters=filters).to(self.device, memory_format=torch.channels_last)
+        self.network = torch.compile(model) if compiled else model
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
+        self.loss_function = nn.BCEWithLogitsLoss(pos_weight=training.positive_weights(labels)).to(self.device)
+
+    def train(self, batches: Iterable[Batch]) -> float:
+        """Our loop: one epoch over these batches."""
+        return training.train_one_epoch(
+            self.network, batches, self.loss_function, self.optimizer, self.device, self.precision
+        )
+
+    def train_their_way(self, batches: Iterable[Batch]) -> float:
+        """The original's loop: floats as they come, and the loss fetched in every step."""
+        losses = []
+        for images, labels in batches:
+            self.optimizer.zero_grad()
+            loss = self.loss_function(self.network(images.to(self.device)), labels.to(self.device))
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+
+def measure(x: np.ndarray, labels: np.ndarray, folder: Path, options: argparse.Namespace) -> dict[str, dict]:
+    """Records per second of both ways alone and with the network, and of what else may be in the way."""
+    device, size = options.device, options.batch_size
+    kinds = {name: training.PRECISIONS[name] for name in ("float32", "bfloat16")}
+    on_gpu = torch.device(device).type == "cuda"
+    ours = {
+        name: datasets.loader(
+            datasets.RenderedImages(x, labels, SIZE, device, dtype if on_gpu else torch.uint8), size, shuffle=True
+        )
+        for name, dtype in kinds.items()
+    }
+    files = with_files(x, labels, folder)
+    theirs = DataLoader(files, batch_size=size, shuffle=True, num_workers=1, persistent_workers=True)
+    check_alike(
+        datasets.loader(ours["float32"].dataset, size),
+        DataLoader(files, batch_size=size),
+    )
+    alone = {
+        "the original's way": rate(lambda: through(theirs), len(x), options.repeats, device),
+        "rendered": rate(lambda: through(ours["float32"]), len(x), options.repeats, device),
+    }
+    steps = {"the original's way and loop": _with_network(theirs, labels, options, "float32", False, their_way=True)}
+    for precision, compiled in itertools.product(kinds, (False, True)):
+        name = f"rendered, {precision}" + (", torch.compile" if compiled else "")
+        steps[name] = _with_network(ours[precision], labels, options, precision, compiled)
+    return {"alone": alone, "with the network": steps}
+
+
+def _with_network(
+    batches: DataLoader,
+    labels: np.ndarray,
+    options: argparse.Namespace,
+    precision: str,
+    compiled: bool,
+    their_way: bool = False,
+) -> Rate:
+    trainer = Trainer(labels, options.filters, options.device, precision, compiled)
+    train: Callable[[Iterable[Batch]], float] = trainer.train_their_way if their_way else trainer.train
+    n_records = options.batch_size * options.steps
+    return rate(lambda: train(repeated(batches, options.steps)), n_records, options.repeats, options.device)
+
+
+def share_of_rendering(rates: dict[str, dict], name: str) -> str:
+    """How much of a step goes into the images, in percent."""
+    return f"{100 * rates['with the network'][name]['median'] / rates['alone']['rendered']['median']:.2f} %"
+
+
+def a_whole_epoch(labels: np.ndarray, options: argparse.Namespace) -> float:
+    """Seconds of an epoch of as many records as PTB-XL's training folds have, images rendered on the fly."""
+    signals = torch.rand(PTBXL_TRAINING_RECORDS, 3, 1000, device=options.device)
+    wanted = torch.from_numpy(np.resize(labels, (PTBXL_TRAINING_RECORDS, labels.shape[1])))
+    dataset = datasets.RenderedImages(signals, wanted, SIZE, options.device, torch.bfloat16)
+    batches = datasets.loader(dataset, options.batch_size, shuffle=True)
+    trainer = Trainer(labels, options.filters, options.device, "bfloat16", compiled=True)
+    trainer.train(repeated(batches, 10))
+    return seconds(lambda: trainer.train(batches), options.device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=256, help="records of the set (default: 256)")
+    parser.add_argument("--batch-size", type=int, default=64, help="records a step (default: 64)")
+    parser.add_argument("--steps", type=int, default=4, help="steps a run with the network (default: 4)")
+    parser.add_argument("--repeats", type=int, default=5, help="counted runs of each way (default: 5)")
+    parser.add_argument("--filters", type=int, default=16, help="filters of the first convolution (default: 16)")
+    parser.add_argument("--device", default="auto", help="as for `python -m ecgcourse train` (default: auto)")
+    parser.add_argument("--out", type=Path, help="file for the results (default: by the device)")
+    options = parser.parse_args()
+    options.device = str(training.pick_device(options.device))
+    x, labels, data = measuring.some_signals(options.records)
+    kept = ("batch_size", "filters", "device")
+    machine = measuring.about(records=len(x), data=data, **{name: getattr(options, name) for name in kept})
+    print("  ".join(f"{name}: {value}" for name, value in machine.items()))
+    with tempfile.TemporaryDirectory() as folder:
+        rates = measure(x, labels, Path(folder), options)
+    fastest = max(rates["with the network"], key=lambda name: rates["with the network"][name]["median"])
+    besides = {
+        f"Share of a step that rendering takes, {name}": share_of_rendering(rates, name)
+        for name in ("rendered, float32", fastest)
+    }
+    if torch.device(options.device).type == "cuda":
+        epoch = a_whole_epoch(labels, options)
+        besides["An epoch of 17,111 records, bfloat16 and torch.compile, seconds"] = f"{epoch:.2f}"
+        besides["100 times that, seconds"] = f"{100 * epoch:.0f}"
+    titles = {"alone": "records per second, images alone", "with the network": "records per second, whole steps"}
+    ours = {"alone": "rendered", "with the network": fastest}
+    tables = {titles[kind]: {"ours": ours[kind], "rates": rates[kind]} for kind in titles}
+    for title, part in tables.items():
+        measuring.show(part["rates"], part["ours"], title)
+    for name, value in besides.items():
+        print(f"{name}: {value}")
+    stem = "training" if options.device == "cpu" else "training_" + options.device.split(":")[0]
+    out = options.out or measuring.RESULTS / f"{stem}.json"
+    measuring.write(out, {"machine": machine, "tables": tables, "besides": besides})
+
+
+if __name__ == "__main__":
+    main()
