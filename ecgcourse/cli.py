@@ -80,8 +80,8 @@ def download_ptbxl(options: argparse.Namespace) -> None:
         found = download.verify(options.out, options.records, options.sampling_rate, progress)
         print(found)
         if found.problems:
-            faults = f"{found.n_missing:,} files are missing and {found.n_wrong:,} wrong"
-            raise DataError(f"{options.out}: {faults}; download into it again to bring them")
+            faults = f"{found.n_missing:,} missing, {found.n_wrong:,} wrong"
+            raise DataError(f"{options.out} isn't complete: {faults}; download into it again to put that right")
         return
     source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
     try:

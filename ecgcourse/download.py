@@ -309,7 +309,10 @@ class _Download:
                 return
             except WrongContent as error:
                 wrong = error
-        raise WrongContent(f"{url} came wrong twice: {wrong}; use another source, or run the same again later")
+        raise WrongContent(
+            f"{url} came wrong twice: {wrong}; use another source, or remove {self.root / SUMS}, in case that came "
+            "wrong, and run the same again"
+        )
 
     # --- the source
 

@@ -131,7 +131,8 @@ def verify(
         problems = _judge_sums(root, mark) + judge(root, small_files(sums), sums, progress)
         tables = read_whole_table(root, sums)
         if tables is None:
-            problems.append(Problem(DATABASE, "missing or wrong, so the records that it lists weren't checked"))
+            name = WHOLE if (root / WHOLE).exists() else DATABASE
+            problems.append(Problem(name, "missing or wrong, so the records that it lists weren't checked"))
             wanted, names = {}, []
         else:
             wanted = _wanted(root, sums, mark, tables, n_records, sampling_rate)
