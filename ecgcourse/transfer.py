@@ -191,6 +191,10 @@ class Transfer:
                 file.write(chunk)
                 with self._counting:
                     self.n_bytes += len(chunk)
+        # urllib3 2 finds this itself, urllib3 1 doesn't.
+        stated = response.headers.get("Content-Length", "")
+        if stated.isdecimal() and n_bytes < int(stated) and "Content-Encoding" not in response.headers:
+            raise _Passing(f"only {n_bytes:,} of {int(stated):,} bytes came")
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping.is_set():

@@ -46,7 +46,7 @@ def test_a_fault_that_passes_is_tried_again(fault: server.Fault, mirror: Mirror,
 
 @pytest.mark.parametrize(
     ("fault", "told"),
-    [(server.status(503), "503"), (server.stall, "no byte for 0.4 s"), (server.hang_up, "without response")],
+    [(server.status(503), "503"), (server.stall, "no byte for 0.4 s"), (server.drop, "bytes")],
 )
 def test_a_fault_that_stays_is_told_with_the_file(fault: server.Fault, told: str, mirror: Mirror, tmp_path: Path):
     mirror.faults[NAME] = [fault] * 9
