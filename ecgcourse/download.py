@@ -100,9 +100,8 @@ def ptbxl(
     Raises
     ------
     DataError
-        If the source doesn't have a file, or has it with another content twice in a row, or doesn't answer; if the
-        sums or the table name a file that can't be; if `root` holds something else or another version, is being
-        filled by another process, has links that lead out of it, or can't be written.
+        If the source lacks a file, gives a wrong one twice, names one that can't be, or doesn't answer; if `root` holds
+        something else, is being filled by another process, has links that lead out, or can't be written.
     SettingError
         If a parameter has a value that isn't possible.
 

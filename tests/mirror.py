@@ -1,6 +1,7 @@
 """A web server of PTB-XL on this machine that misbehaves as it is told, and the tree of files that it serves."""
 
 import hashlib
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -55,8 +56,7 @@ class Mirror:
         self.n_sent = 0
         self.delay = 0.0
         self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads, self._server.block_on_close = True, False
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.mirror = self
 
     def __enter__(self) -> "Mirror":
@@ -75,6 +75,15 @@ class Mirror:
     @property
     def url(self) -> str:
         return self.host + PREFIX
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads, block_on_close = True, False
+
+    def handle_error(self, *request: object) -> None:
+        # Clients that are killed break off; anything else has to be seen.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*request)
 
 
 class Handler(BaseHTTPRequestHandler):
