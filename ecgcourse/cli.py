@@ -1,4 +1,4 @@
-"""The command line, ``python -m ecgcourse practice|images|train|evaluate``: one thin function per command.
+"""The command line, ``python -m ecgcourse practice|download|images|train|evaluate``: one thin function per command.
 
 Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C.
 """
@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ecgcourse import practice
-from ecgcourse.errors import CheckpointError, EcgCourseError, SettingError
+from ecgcourse import download, practice
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError
 from ecgcourse.files import whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
 
@@ -35,6 +35,7 @@ DATA_HELP = (
 )
 EXAMPLES = """examples:
   python -m ecgcourse train                                  train on the synthetic practice set
+  python -m ecgcourse download PTB-XL --records 500          bring the first 500 records of PTB-XL
   python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
   python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
 """
@@ -71,6 +72,25 @@ def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
     out = options.out or practice.default_folder(options.records, options.seed)
     print(practice.write(out, options.records, options.seed, progress=sys.stderr.isatty()))
+
+
+def download_ptbxl(options: argparse.Namespace) -> None:
+    """Download PTB-XL or go on with it, or only verify what is there; print the folder or what was found."""
+    progress = False if options.quiet else None
+    if options.verify_only:
+        found = download.verify(options.out, options.records, options.sampling_rate, progress)
+        print(found)
+        if found.problems:
+            faults = f"{found.n_missing:,} missing, {found.n_wrong:,} wrong"
+            raise DataError(f"{options.out} isn't complete: {faults}; download into it again to put that right")
+        return
+    source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
+    try:
+        rate = options.sampling_rate or download.SAMPLING_RATES[0]
+        print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
+    except KeyboardInterrupt:
+        print("the same command goes on from here", file=sys.stderr)
+        raise
 
 
 def write_images(options: argparse.Namespace) -> None:
@@ -140,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_practice, _add_images, _add_train, _add_evaluate):
+    for add in (_add_practice, _add_download, _add_images, _add_train, _add_evaluate):
         add(commands)
     return parser
 
@@ -157,6 +177,27 @@ def _add_practice(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
     _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records")
     _option(parser, "--seed", 0, "chooses the records")
+
+
+def _add_download(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "download",
+        download_ptbxl,
+        "download PTB-XL or its first records, or what is missing of them, and check every file",
+        "python -m ecgcourse download PTB-XL --records 500",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
+    parser.add_argument("--records", type=int, metavar="N", help="take the first N records (default: all)")
+    rate = "in Hz (default: 100; with --verify-only all that the folder should have)"
+    parser.add_argument("--sampling-rate", type=int, choices=download.SAMPLING_RATES, help=rate)
+    _option(parser, "--version", download.VERSION, "of PTB-XL")
+    place = "folder of SHA256SUMS.txt on a web server, or the folder above VERSION/ or ptb-xl/VERSION/"
+    _option(parser, "--base-url", download.BASE_URL, place)
+    _option(parser, "--connections", download.CONNECTIONS, "files on their way at a time")
+    nothing = "fetch nothing: check the folder against its SHA256SUMS.txt, and list what is missing or wrong"
+    parser.add_argument("--verify-only", action="store_true", help=nothing)
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _add_images(commands: argparse._SubParsersAction) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mirror import Mirror, write_tree
 
 from ecgcourse import practice, ptbxl
 
@@ -39,3 +40,17 @@ def real_root() -> Path:
 def root(request: pytest.FixtureRequest) -> Path:
     """The same test on synthetic and on real records."""
     return request.getfixturevalue(f"{request.param}_root")
+
+
+@pytest.fixture(scope="session")
+def ptbxl_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a server of PTB-XL has, with few records."""
+    return write_tree(tmp_path_factory.mktemp("tree") / "1.0.3")
+
+
+@pytest.fixture
+def mirror(ptbxl_tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """A server of it on this machine."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Mirror(ptbxl_tree) as served:
+        yield served

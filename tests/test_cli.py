@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import mirror as server
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import torch
 from matplotlib import image as matplotlib_image
+from mirror import Mirror
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from ecgcourse import datasets, evaluation, practice, ptbxl, training
@@ -101,6 +103,52 @@ def test_practice_refuses_a_folder_with_other_files(tmp_path: Path, capsys: pyte
     (tmp_path / "letter.txt").touch()
     assert str(tmp_path) in refusal(capsys, "practice", tmp_path, "--records", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# --- download
+
+
+def test_download_brings_the_records_and_prints_where(
+    mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ("download", tmp_path / "out", "--base-url", mirror.url, "--connections", 2)
+    assert command(*words, "--records", 3, "--quiet") == 0
+    assert capsys.readouterr() == (f"{tmp_path / 'out'}\n", "")
+    assert len(ptbxl.read_table(tmp_path / "out")) == 3
+    assert command(*words, "--records", 4, "--sampling-rate", 500) == 0
+    lists = "lists 4 records, but only the first 3 are there at 100 Hz"
+    assert lists in capsys.readouterr().err
+    assert ptbxl.read_signals(tmp_path / "out", ptbxl.read_table(tmp_path / "out"), 500).shape == (4, 12, 5000)
+
+
+def test_download_verifies_without_fetching(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ("download", tmp_path, "--base-url", mirror.url, "--records", 8)
+    assert command(*words) == 0
+    capsys.readouterr()
+    mirror.requests.clear()
+    assert command(*words, "--verify-only") == 0
+    assert capsys.readouterr().out == (
+        f"{tmp_path}: PTB-XL 1.0.3, 8 records at 100 Hz\n20 files checked: 0 missing, 0 wrong\n"
+    )
+    (tmp_path / "records100" / "00000" / "00002_lr.dat").unlink()
+    (tmp_path / "records100" / "00000" / "00003_lr.hea").write_text("wrong")
+    assert command("download", tmp_path, "--verify-only") == 2
+    out, error = capsys.readouterr()
+    assert out.splitlines()[1:] == [
+        "20 files checked: 1 missing, 1 wrong",
+        "  records100/00000/00002_lr.dat: missing",
+        "  records100/00000/00003_lr.hea: wrong content",
+    ]
+    assert error == f"error: {tmp_path} isn't complete: 1 missing, 1 wrong; download into it again to put that right\n"
+    assert mirror.requests == []
+
+
+def test_a_download_that_fails_is_one_line(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    mirror.faults["scp_statements.csv"] = [server.status(404)]
+    words = ("download", tmp_path / "out", "--base-url", mirror.url)
+    assert "scp_statements.csv can't be fetched: the server answers 404" in refusal(capsys, *words)
+    assert "aren't PTB-XL" in refusal(capsys, "download", Path(__file__).parent)
+    assert "has no SHA256SUMS.txt" in refusal(capsys, "download", tmp_path, "--verify-only")
 
 
 # --- images
@@ -407,6 +455,12 @@ def test_a_folder_that_can_not_be_written_is_named(
         ([], "COMMAND"),
         (["fly"], "fly"),
         (["images"], "OUT"),
+        (["download"], "OUT"),
+        (["download", "OUT", "--records", "0"], "n_records=0"),
+        (["download", "OUT", "--sampling-rate", "250"], "250"),
+        (["download", "OUT", "--connections", "0"], "connections=0"),
+        (["download", "OUT", "--version", "new"], "version='new'"),
+        (["download", "OUT", "--base-url", "ftp://host/"], "ftp://host/"),
         (["evaluate"], "RUN"),
         (["train", "--epoch-count", "3"], "--epoch-count"),
         (["train", "--epochs", "many"], "many"),
@@ -453,6 +507,7 @@ def test_ctrl_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     ("name", "words"),
     [
         ("practice", ["OUT", f"(default: {practice.DEFAULT_RECORDS})", "(default: 0)"]),
+        ("download", ["OUT", "--records N", "(default: 1.0.3)", "(default: https://physionet.org/files/ptb-xl/)"]),
         ("images", ["DATA", "OUT", "{train,val,test,all}", "(default: train)", "(default: 256)"]),
         (
             "train",
