@@ -237,7 +237,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--size", 256, "side of an image in pixels")
     _option(parser, "--device", "auto", "cpu, cuda, cuda:1 or mps; auto takes the fastest there is")
     _option(parser, "--precision", "float32", "what is calculated in", choices=("float32", "bfloat16"))
-    compile_help = "translate the network with torch.compile: a minute at the start, faster steps after it"
+    compile_help = "translate the network with torch.compile; whether that pays depends on the hardware"
     parser.add_argument("--compile", action="store_true", help=compile_help)
     _option(parser, "--seed", 0, "decides first weights, order of records and dropout")
     _option(parser, "--workers", 0, "processes that prepare batches; above 0 images are made on the CPU")
@@ -337,11 +337,13 @@ def _precision_of(run: Path) -> str:
     """What a run was trained in, in which it is judged too."""
     from ecgcourse import training
 
+    path = run / training.CONFIG
+    if not path.exists():
+        return training.TrainConfig.precision
     try:
-        settings = json.loads((run / training.CONFIG).read_text(encoding="utf-8"))["training"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return "float32"
-    return training.TrainConfig.from_dict(settings).precision
+        return training.TrainConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))["training"]).precision
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} holds no settings of a training; train again") from error
 
 
 def _print_epoch(row: dict[str, float]) -> None:

@@ -23,7 +23,7 @@ ONE, TWO, HALF, WHITE = (np.float32(value) for value in (1, 2, 127.5, 255))
 WALKS = 4
 
 # "contract" lets a product and a sum become one instruction; "nnan" and "nsz" let a search for the smallest
-# sample run sixteen samples at a time, and `render` has made sure that there is no NaN.
+# sample run sixteen samples at a time, and `render` looks for NaN unless it is told not to.
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nnan", "nsz"})
 
 

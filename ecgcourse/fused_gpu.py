@@ -49,12 +49,13 @@ def fill(
     first, second = (torch.from_numpy(each.astype(np.int32)).to(x.device) for each in taps[:2])
     weight = torch.from_numpy(taps[2].astype(np.float32)).to(x.device)
     edges = torch.from_numpy(rounded_down(edges, np.dtype(np.float32))).to(x.device)
-    records = max(1, SCRATCH_BYTES // (n_leads * (6 + bins) * size * 4))
+    numbers_a_lead = (6 + bins) * size + bin_block**2
+    records = min(n_records, max(1, SCRATCH_BYTES // (4 * n_leads * numbers_a_lead)))
     curves = torch.empty((records * n_leads, 4, size), dtype=torch.float32, device=x.device)
     numbers = torch.empty((records * n_leads, 2, size), dtype=torch.int32, device=x.device)
     levels = torch.empty((records * n_leads, bin_block, bin_block), dtype=torch.float32, device=x.device)
     rows = torch.empty((records * n_leads, bins, size), dtype=torch.float32, device=x.device)
-    for start in range(0, n_records, records):
+    for start in range(0, n_records, max(1, records)):
         out = images[start : start + records]
         leads = len(out) * n_leads
         _prepare[(leads,)](

@@ -39,8 +39,8 @@ _PARALLEL_FROM = 400  # records; starting worker processes takes as long as read
 _CHUNK = 32  # records per task
 
 _DOWNLOAD = (
-    "download PTB-XL from https://physionet.org/content/ptb-xl and set ECGCOURSE_DATA to its folder, "
-    "or make a synthetic set with ecgcourse.practice.write"
+    "bring PTB-XL from https://physionet.org/content/ptb-xl with `python -m ecgcourse download` and set "
+    "ECGCOURSE_DATA to its folder, or make a synthetic set with ecgcourse.practice.write"
 )
 
 

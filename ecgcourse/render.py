@@ -50,7 +50,7 @@ def render(
         Bins of the Markov transition field.
     out : (N, 3 L, S, S) array or tensor, optional
         Written and returned: of the same kind as `x` and on its device, with a `dtype` of its own. Memory
-        that is used again need not be asked for again, which takes longer than the images themselves.
+        that is used again need not be asked for again, which takes time of its own.
     dtype : torch.dtype
         For tensors: uint8 (grey levels), or float16, bfloat16 or float32 (grey levels / 255, in [0, 1], ready
         for a network). Not looked at where `out` is given.
@@ -101,8 +101,7 @@ def _new_tensor(x: torch.Tensor, size: int, dtype: torch.dtype, memory_format: t
     if dtype not in DTYPES:
         raise SettingError(f"render: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
     if x.device.type == "cpu" and dtype == torch.uint8 and memory_format == torch.contiguous_format:
-        # NumPy asks the system for huge pages, torch does not; with small ones, first touching the memory
-        # costs more than computing what goes into it.
+        # NumPy asks the system for huge pages, torch does not; with small ones it takes longer to touch new memory.
         return torch.from_numpy(_new_array(x, size))
     shape = (len(x), 3 * x.shape[1], size, size)
     return torch.empty(shape, dtype=dtype, device=x.device, memory_format=memory_format)

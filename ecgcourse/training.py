@@ -68,9 +68,10 @@ class TrainConfig:
         Processes that prepare batches; 0 prepares them in this process.
     precision : {"float32", "bfloat16"}
         What convolutions and matrix products are calculated in. Weights, losses and steps stay float32.
-        bfloat16 has 8 significant bits, and is several times as fast on hardware that knows it.
+        bfloat16 has 8 significant bits; how much faster it is depends on the hardware.
     compile : bool
-        Translate the network with torch.compile: about a minute at the start, faster steps after it.
+        Translate the network with torch.compile, which takes a while at the start. Whether the steps after it
+        are faster depends on the hardware: on two CPU cores they were not (``benchmarks/README.md``).
     out : path, optional
         Folder for best.pt, history.csv and config.json; None writes nothing.
     progress : bool, optional
@@ -421,8 +422,10 @@ def predict(
     Raises
     ------
     SettingError
-        The model's outputs are not finite numbers, or a device that isn't there.
+        The model's outputs are not finite numbers, a device that isn't there, or an unknown precision.
     """
+    if precision not in PRECISIONS:
+        raise SettingError(f"precision={precision!r} isn't allowed; it must be {' or '.join(PRECISIONS)}")
     place = pick_device(device)
     logits, labels = _answers(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
     return labels.numpy(), _probabilities(logits)

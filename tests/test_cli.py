@@ -279,6 +279,34 @@ def test_without_thresholds_one_half_is_used_and_said(
     assert set(content["thresholds"].values()) == {0.5} and "0.5" in content["thresholds_from"]
 
 
+def test_a_run_is_judged_in_the_precision_that_it_was_trained_in(
+    practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = tmp_path / "run"
+    assert command("train", practice_root, *QUICK, "--precision", "bfloat16", "--out", run) == 0
+    model, val = training.load_checkpoint(run / "best.pt"), datasets.from_data(practice_root, "val", SIZE)
+    in_half, in_full = (
+        evaluation.fit_thresholds(*training.predict(model, val, device="cpu", precision=name))
+        for name in ("bfloat16", "float32")
+    )
+    found = list(json.loads((run / "thresholds.json").read_text())["thresholds"].values())
+    np.testing.assert_allclose(found, in_half, rtol=1e-9)
+    assert not np.allclose(in_half, in_full, rtol=1e-9)
+
+    precisions, predict = [], training.predict
+    monkeypatch.setattr(training, "predict", lambda *given: precisions.append(given[4]) or predict(*given))
+    assert command("evaluate", run, "--data", practice_root, "--device", "cpu") == 0
+    assert precisions == ["bfloat16"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"training": null}', '{"training": {"precision": "float8"}}'])
+def test_damaged_settings_are_refused(
+    content: str, copied_run: Path, practice_root: Path, capsys: pytest.CaptureFixture[str]
+):
+    (copied_run / "config.json").write_text(content)
+    assert "config.json holds no settings" in refusal(capsys, "evaluate", copied_run, "--data", practice_root)
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"thresholds": {"MI": 0.5}}', '{"thresholds": {"MI": "high"}}'])
 def test_damaged_thresholds_are_refused(
     content: str, copied_run: Path, practice_root: Path, capsys: pytest.CaptureFixture[str]

@@ -199,6 +199,8 @@ def test_bfloat16_is_float32_to_eight_bits():
         assert 0 < (wanted - value).abs().max() < 2**-8 * wanted.abs().max()
     y_true, y_prob = training.predict(in_half, dataset, device="cpu", precision="bfloat16")
     np.testing.assert_allclose(y_prob, training.predict(in_half, dataset, device="cpu")[1], atol=2**-8)
+    with pytest.raises(SettingError, match="precision='float8' isn't allowed"):
+        training.predict(in_half, dataset, device="cpu", precision="float8")
 
 
 def test_a_compiled_network_learns_the_same(tmp_path: Path):
