@@ -25,6 +25,8 @@ _SUBMODULES = (
     "datasets",
     "models",
     "metrics",
+    "distributed",
+    "runs",
     "training",
     "evaluation",
     "plots",

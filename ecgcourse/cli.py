@@ -1,14 +1,17 @@
 """The command line, ``python -m ecgcourse practice|download|images|train|evaluate``: one thin function per command.
 
-Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C.
+Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C. A process
+that torchrun started ends with the same; torchrun itself ends with 1 if one of its processes fails.
 """
 
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -25,10 +28,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ecgcourse.datasets import RenderedImages, TiffImages
+    from ecgcourse.distributed import Team
     from ecgcourse.training import History, TrainConfig
-
-THRESHOLDS, CURVES = "thresholds.json", "curves.png"
-"""What `train` adds to the files of :func:`ecgcourse.training.fit`."""
 
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
@@ -57,13 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            options = _parser().parse_args(arguments)
+            options = _parse(arguments)
             options.run_command(options)
         except (EcgCourseError, OSError) as error:
             print(f"error: {_last_line(error)}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
+        except KeyboardInterrupt as interrupt:
+            print("; ".join(["stopped", *map(str, interrupt.args)]), file=sys.stderr)
             return 130
     return 0
 
@@ -105,8 +106,17 @@ def write_images(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train a model; write weights, history, curves, settings and thresholds."""
-    from ecgcourse import models, training
+    """Train a model; write weights, history, curves, settings and thresholds. Or go on with that."""
+    from ecgcourse import distributed
+
+    options.device = distributed.own_device(options.device)
+    with distributed.joined(options.device) as team, _only_first_speaks(team):
+        options.data = options.data or distributed.in_turn(practice.data_root)
+        _train(options, team)
+
+
+def _train(options: argparse.Namespace, team: "Team") -> None:
+    from ecgcourse import datasets, models, training
 
     config = _train_config(options)
     training.seed_everything(config.seed)
@@ -116,17 +126,24 @@ def train(options: argparse.Namespace) -> None:
     n_weights = sum(weights.numel() for weights in model.parameters())
     train_set, val_set = _training_data(options, config)
     print(f"model: {options.model}, {n_weights:,} weights, on {training.pick_device(config.device)}")
-    history = training.fit(model, train_set, val_set, config, report=_print_epoch)
-    _finish_run(options, config, model, val_set, history)
+    about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
+    report = _reporter(config)
+    try:
+        history = training.fit(model, train_set, val_set, config, report, options.resume, about)
+    except KeyboardInterrupt:
+        advice = f"the same command with --resume --out {config.out} goes on from the last checkpoint"
+        raise KeyboardInterrupt(advice) from None
+    if team.is_first:
+        _finish_run(options, config, model, val_set, history)
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write metrics and figures."""
-    from ecgcourse import datasets, evaluation, plots, training
+    from ecgcourse import datasets, evaluation, plots, runs, training
 
     run, data = Path(options.run), Path(options.data or practice.data_root())
-    model = training.load_checkpoint(run / training.BEST, options.device)
-    thresholds, source = _read_thresholds(run / THRESHOLDS)
+    model = training.load_checkpoint(run / runs.BEST, options.device)
+    thresholds, source = _read_thresholds(run / runs.THRESHOLDS)
     place = training.pick_device(options.device)
     precision = _precision_of(run)
     dtype = _image_dtype(precision, place)
@@ -150,6 +167,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage before it; here every error is one line.
         raise SettingError(f"{message}; see `{self.prog} --help`")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(arguments)
+    except SettingError as error:
+        # torchrun gives each process the same words, so that one of them is enough to tell what is wrong.
+        if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
+            raise SystemExit(2) from error
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -224,8 +251,10 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
     parser.add_argument("--out", metavar="RUN", help="folder for the results (default: runs/DATE_TIME)")
+    resume_help = "go on with the interrupted run in --out: the same command, settings and data; else begin it"
+    parser.add_argument("--resume", action="store_true", help=resume_help)
     _option(parser, "--epochs", 100, "largest number of times through the training set")
-    _option(parser, "--batch-size", 64, "records per step")
+    _option(parser, "--batch-size", 64, "records per step, of all processes together")
     _option(parser, "--learning-rate", 0.1, "step size; adam wants about 0.0001")
     _option(parser, "--optimizer", "sgd", "how to step", choices=("sgd", "adam"))
     _option(parser, "--l2-decay", 0.0, "pull of every weight towards zero")
@@ -241,6 +270,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--compile", action="store_true", help=compile_help)
     _option(parser, "--seed", 0, "decides first weights, order of records and dropout")
     _option(parser, "--workers", 0, "processes that prepare batches; above 0 images are made on the CPU")
+    _option(parser, "--checkpoint-every", 0, "write last.pt after so many steps too, 0: after each epoch only")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -294,21 +324,48 @@ def _option(
 # --- training
 
 
+@contextmanager
+def _only_first_speaks(team: "Team") -> Iterator[None]:
+    if team.is_first:
+        yield
+        return
+    warnings.showwarning = lambda *_, **__: None
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
 def _train_config(options: argparse.Namespace) -> "TrainConfig":
     from ecgcourse.training import TrainConfig
 
     names = {each.name for each in dataclasses.fields(TrainConfig)}
     chosen = {name: value for name, value in vars(options).items() if name in names}
-    return TrainConfig(**chosen | {"out": _run_folder(options.out)})
+    out = _run_folder(options)
+    options.resume = options.resume or _is_restarted(out)
+    return TrainConfig(**chosen | {"out": out})
 
 
-def _run_folder(out: str | None) -> Path:
-    from ecgcourse.training import BEST
+def _run_folder(options: argparse.Namespace) -> Path:
+    from ecgcourse import distributed, runs
 
-    folder = Path(out) if out else Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    if (folder / BEST).exists():
-        raise SettingError(f"{folder} holds another run ({BEST}); name another --out, or remove it first")
+    if not options.out and (options.resume or distributed.is_launched()):
+        raise SettingError("--out RUN is needed: with --resume and with torchrun, the folder must be named")
+    folder = Path(options.out) if options.out else Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    found = [name for name in (runs.BEST, runs.LAST) if (folder / name).exists()]
+    if found and not options.resume and not _is_restarted(folder):
+        raise SettingError(
+            f"{folder} holds another run ({found[0]}); go on with it (--resume), name another --out, or remove it first"
+        )
     return folder
+
+
+def _is_restarted(folder: Path) -> bool:
+    """Whether torchrun started these processes anew after a failure, and the run in the folder was theirs."""
+    from ecgcourse import runs
+
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        return False
+    begun = runs.starts(folder)
+    return bool(begun) and begun[-1]["torchrun"] == os.environ["TORCHELASTIC_RUN_ID"]
 
 
 def _training_data(
@@ -317,8 +374,7 @@ def _training_data(
     from ecgcourse import datasets, training
 
     place = "cpu" if config.workers else training.pick_device(config.device)
-    data = options.data or practice.data_root()
-    dtype = _image_dtype(config.precision, place)
+    data, dtype = options.data, _image_dtype(config.precision, place)
     train_set, val_set = (datasets.from_data(data, name, options.size, place, dtype=dtype) for name in ("train", "val"))
     print(f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records")
     return train_set, val_set
@@ -335,15 +391,26 @@ def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
 
 def _precision_of(run: Path) -> str:
     """What a run was trained in, in which it is judged too."""
-    from ecgcourse import training
+    from ecgcourse import runs, training
 
-    path = run / training.CONFIG
+    path = run / runs.CONFIG
     if not path.exists():
         return training.TrainConfig.precision
     try:
         return training.TrainConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))["training"]).precision
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} holds no settings of a training; train again") from error
+
+
+def _reporter(config: "TrainConfig") -> Callable[[dict[str, float]], None]:
+    from ecgcourse import runs
+
+    def report(row: dict[str, float]) -> None:
+        # Those of a run that had ended and now goes on for more epochs.
+        (Path(config.out) / runs.THRESHOLDS).unlink(missing_ok=True)
+        _print_epoch(row)
+
+    return report
 
 
 def _print_epoch(row: dict[str, float]) -> None:
@@ -364,9 +431,12 @@ def _finish_run(
     val_set: "RenderedImages | TiffImages",
     history: "History",
 ) -> None:
-    from ecgcourse import evaluation, plots, training
+    from ecgcourse import evaluation, plots, runs, training
 
-    out, data = Path(config.out), options.data or practice.data_root()
+    out, data = Path(config.out), options.data
+    if _is_finished(out, history):
+        print(f"{out} is finished: {len(history.rows)} epochs, nothing to do")
+        return
     y_true, y_prob = training.predict(model, val_set, config.batch_size, config.device, config.precision)
     thresholds = evaluation.fit_thresholds(y_true, y_prob)
     content = {
@@ -375,14 +445,25 @@ def _finish_run(
         "n_records": len(val_set),
         "data": str(data),
         "epoch": history.best_epoch,
+        "epochs": len(history.rows),
     }
-    _write_json(out / THRESHOLDS, content)
     figure = plots.training_curves(history)
     figure.suptitle(_describe(data))
-    _save_figure(figure, out / CURVES)
+    _save_figure(figure, out / runs.CURVES)
+    # The last file of a run: where it is, all are.
+    _write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
     print(f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
     print(f"results: {out} ({', '.join(sorted(path.name for path in out.iterdir()))})")
+
+
+def _is_finished(out: Path, history: "History") -> bool:
+    from ecgcourse import runs
+
+    try:
+        return json.loads((out / runs.THRESHOLDS).read_text(encoding="utf-8"))["epochs"] == len(history.rows)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 # --- files and words

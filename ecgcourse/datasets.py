@@ -6,7 +6,7 @@ batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 0
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from tqdm import tqdm
 
 from ecgcourse import practice, ptbxl, signals
@@ -271,7 +271,68 @@ def is_synthetic(data: str | os.PathLike) -> bool:
     return any(practice.is_practice(folder) for folder in folders)
 
 
-def loader(dataset: Dataset, batch_size: int, shuffle: bool = False, seed: int = 0, workers: int = 0) -> DataLoader:
+class BatchOrder(Sampler[list[int]]):
+    """Which records make each batch of an epoch: the same ones for any number of processes, from any batch on.
+
+    The record at place p of the epoch's order belongs to process p mod R of the R processes that share the
+    batches. So each record is taken exactly once, and the last batch may leave some processes without any.
+
+    Parameters
+    ----------
+    n_records : int
+        Records of the dataset, N.
+    batch_size : int
+        Records per batch, B, of all processes together; the last batch may have fewer.
+    shuffle : bool
+        A new order in every epoch.
+    seed : int
+        Decides the orders.
+    share : (int, int)
+        Number r of this process, from 0, and number R of processes.
+    """
+
+    def __init__(self, n_records: int, batch_size: int, shuffle: bool, seed: int, share: tuple[int, int] = (0, 1)):
+        self.n_records, self.batch_size, self.shuffle, self.share = n_records, batch_size, shuffle, share
+        self._generator = torch.Generator().manual_seed(seed)
+        self._epoch_start = self._generator.get_state()
+        self._first = 0
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-self.n_records // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield this process's records of each batch of the next epoch, B / R numbers or one more or fewer."""
+        self._epoch_start = self._generator.get_state()
+        order = self._next_order()
+        first, self._first = self._first, 0
+        rank, size = self.share
+        for start in range(first * self.batch_size, self.n_records, self.batch_size):
+            end = min(start + self.batch_size, self.n_records)
+            yield order[start + (rank - start) % size : end : size]
+
+    def state(self, done: int) -> dict[str, torch.Tensor | int]:
+        """Where an epoch stands after `done` of its batches, 0 meaning that it has not begun, for :meth:`seek`."""
+        return {"generator": self._epoch_start if done else self._generator.get_state(), "batch": done}
+
+    def seek(self, state: dict[str, torch.Tensor | int]) -> None:
+        """Let the next epoch be the one of `state`, from the first batch on that was not done."""
+        self._generator.set_state(state["generator"])
+        self._first = state["batch"]
+
+    def _next_order(self) -> list[int]:
+        places = range(self.n_records)
+        return list(RandomSampler(places, generator=self._generator)) if self.shuffle else list(places)
+
+
+def loader(
+    dataset: Dataset,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> DataLoader:
     """Go through a dataset in batches, each of which is one call to the dataset.
 
     Parameters
@@ -285,11 +346,13 @@ def loader(dataset: Dataset, batch_size: int, shuffle: bool = False, seed: int =
         Seeds the loader's own generator; PyTorch's global one is neither read nor moved.
     workers : int
         Processes that prepare batches; 0 prepares them in this process.
+    share : (int, int)
+        Number of this process and number of processes that share each batch, as in :class:`BatchOrder`.
 
     Returns
     -------
     DataLoader
-        Yields images (B, C, S, S) uint8 and labels (B, K) float32.
+        Yields images (B, C, S, S) uint8 and labels (B, K) float32. Its `sampler` is a :class:`BatchOrder`.
 
     Raises
     ------
@@ -305,12 +368,9 @@ def loader(dataset: Dataset, batch_size: int, shuffle: bool = False, seed: int =
             f"workers={workers}, but these images are rendered on {dataset.labels.device}, which other "
             "processes can't share; use workers=0"
         )
-    order = SequentialSampler(dataset)
-    if shuffle:
-        order = RandomSampler(dataset, generator=torch.Generator().manual_seed(seed))
     return DataLoader(
         dataset,
-        sampler=BatchSampler(order, batch_size, drop_last=False),
+        sampler=BatchOrder(len(dataset), batch_size, shuffle, seed, share),
         batch_size=None,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -1,10 +1,13 @@
 """One plain training loop: :func:`seed_everything`, :func:`train_one_epoch`, :func:`validate`, :func:`fit`,
 :func:`save_checkpoint`. Introduced in chapter 10.
+
+:func:`fit` seeds, makes loaders, loss and optimizer, and goes through the epochs: train, validate, add a row to the
+history, keep the best weights. What lets a run be interrupted and go on is :mod:`ecgcourse.runs`; what lets several
+processes train one model is :mod:`ecgcourse.distributed`. Alone and without a folder, neither does anything.
 """
 
 import dataclasses
 import difflib
-import json
 import math
 import os
 import random
@@ -21,16 +24,16 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ecgcourse import metrics, models
+from ecgcourse import distributed, metrics, models
 from ecgcourse.datasets import loader, to_float
+from ecgcourse.distributed import Team
 from ecgcourse.errors import CheckpointError, DataError, SettingError
 from ecgcourse.files import whole_file
 from ecgcourse.ptbxl import CLASSES
+from ecgcourse.runs import BEST, HISTORY, Run, Tally
 from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
-BEST, HISTORY, CONFIG = "best.pt", "history.csv", "config.json"
-"""What :func:`fit` writes into the folder `TrainConfig.out`."""
 
 # The threshold behind the sensitivity and specificity of each epoch; the final ones are fitted by evaluation.
 EPOCH_THRESHOLD = 0.5
@@ -41,6 +44,7 @@ DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 DEVICE_WORDS = "auto, cpu, mps, cuda or cuda:NUMBER"
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+ALONE = Team()
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class TrainConfig:
     epochs : int
         Largest number of times the training set is gone through.
     batch_size : int
-        Records per step, B.
+        Records per step, B, of all processes together.
     learning_rate : float
     optimizer : {"sgd", "adam"}
         Plain stochastic gradient descent, or Adam (which wants a learning rate near 0.0001 here).
@@ -72,8 +76,10 @@ class TrainConfig:
     compile : bool
         Translate the network with torch.compile, which takes a while at the start. Whether the steps after it
         are faster depends on the hardware: on two CPU cores they were not (``benchmarks/README.md``).
+    checkpoint_every : int
+        Write last.pt after this many steps too, not only after each epoch; 0 for epochs only.
     out : path, optional
-        Folder for best.pt, history.csv and config.json; None writes nothing.
+        Folder for best.pt, last.pt, history.csv, config.json and environment.json; None writes nothing.
     progress : bool, optional
         Show a progress bar; None shows it on a terminal only.
 
@@ -94,6 +100,7 @@ class TrainConfig:
     workers: int = 0
     precision: str = "float32"
     compile: bool = False
+    checkpoint_every: int = 0
     out: str | os.PathLike | None = None
     progress: bool | None = None
 
@@ -109,6 +116,7 @@ class TrainConfig:
         self._need("workers", _is_whole(self.workers, 0), "a whole number, 0 or more")
         self._need("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._need("compile", isinstance(self.compile, bool), "True or False")
+        self._need("checkpoint_every", _is_whole(self.checkpoint_every, 0), "a whole number, 0 or more")
         self._need("out", self.out is None or isinstance(self.out, str | os.PathLike), "a path or None")
         self._need("progress", self.progress in (None, True, False), "True, False or None")
 
@@ -264,6 +272,8 @@ def train_one_epoch(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    tally: Tally | None = None,
+    team: Team = ALONE,
 ) -> float:
     """Take one step for each batch.
 
@@ -279,6 +289,10 @@ def train_one_epoch(
     device : torch.device
     precision : torch.dtype
         Of convolutions and matrix products: float32 or bfloat16.
+    tally : Tally, optional
+        Steps that the epoch has taken already; gets the new ones.
+    team : Team
+        Who takes the steps together, each with its share of the batch.
 
     Returns
     -------
@@ -292,19 +306,19 @@ def train_one_epoch(
     """
     model.train()
     rate = optimizer.param_groups[0]["lr"]
-    losses, counts = [], []
+    tally = Tally() if tally is None else tally
     for images, labels in batches:
         optimizer.zero_grad()
-        loss = loss_function(_logits(model, images, device, precision), labels.to(device, non_blocking=True))
-        losses.append(loss.detach())
-        counts.append(len(images))
+        logits = _logits(model, images, device, precision)
+        # A process without a record of the last batch still takes part in the step.
+        loss = loss_function(logits, labels.to(device, non_blocking=True)) if len(images) else logits.sum()
+        tally.add(loss, len(images))
         if device.type == "cpu":
             # Asked before the step, while the weights are still numbers. A GPU would have to come to rest for it.
             _finite(loss.item(), f"training loss at learning rate {rate:g}")
-        loss.backward()
+        (loss * team.weight(len(images))).backward()
         optimizer.step()
-    total = torch.stack(losses).cpu().double() @ torch.tensor(counts, dtype=torch.float64)
-    return _finite(total.item() / sum(counts), f"training loss at learning rate {rate:g}")
+    return _finite(tally.mean(team), f"training loss at learning rate {rate:g}")
 
 
 def validate(
@@ -313,13 +327,14 @@ def validate(
     loss_function: nn.Module,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    team: Team = ALONE,
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Ask the model about each batch, with dropout off and no gradients.
 
     Parameters
     ----------
-    model, batches, loss_function, device, precision
-        As in :func:`train_one_epoch`. The model keeps its mode.
+    model, batches, loss_function, device, precision, team
+        As in :func:`train_one_epoch`. The model keeps its mode. Each process of a team gets the whole result.
 
     Returns
     -------
@@ -334,7 +349,7 @@ def validate(
     SettingError
         Outputs or loss are not finite numbers.
     """
-    logits, labels = _answers(model, batches, device, precision)
+    logits, labels = _answers(model, batches, device, precision, team)
     loss = loss_function(logits.to(device), labels.to(device)).item()
     return _finite(loss, "validation loss"), labels.numpy(), _probabilities(logits)
 
@@ -345,11 +360,21 @@ def fit(
     val: Dataset,
     config: TrainConfig,
     report: Callable[[dict[str, float]], None] | None = None,
+    resume: bool = False,
+    about: dict | None = None,
 ) -> History:
     """Train a model, and leave it with the weights of its best epoch.
 
     The best epoch is the one with the lowest validation loss. With `config.out` its weights are written to
-    best.pt each time they improve, history.csv grows with each epoch, and config.json holds the settings.
+    best.pt each time they improve, history.csv grows with each epoch, config.json holds settings and
+    fingerprints of the data, environment.json versions and hardware.
+
+    last.pt holds the state after each epoch, and after `config.checkpoint_every` steps. If the process ends
+    before its time, the same call with `resume=True` goes on from there: on a CPU, to the same weights and
+    history to the last bit. Ctrl-C and SIGTERM write it once the step is done, and raise KeyboardInterrupt.
+
+    Inside :func:`ecgcourse.distributed.joined` each process of the team calls this. They share each batch, so
+    that any number of them learns the same up to rounding, but for dropout, which is different in each.
 
     Parameters
     ----------
@@ -360,6 +385,11 @@ def fit(
     config : TrainConfig
     report : callable, optional
         Called with the new row of the history after each epoch.
+    resume : bool
+        Go on with the run in `config.out`, if it has come to a checkpoint; else begin it. Only epochs,
+        patience, device, workers, checkpoint_every, out and progress may differ from its settings.
+    about : dict, optional
+        Plain values about the data, to be kept in config.json.
 
     Returns
     -------
@@ -368,31 +398,44 @@ def fit(
     Raises
     ------
     DataError
-        A class without positives or negatives in either set, or an unwritable `config.out`.
+        A class without positives or negatives in either set, an unwritable `config.out`, other data than the
+        run to resume was trained on, or another process that trains there.
     SettingError
-        A device that isn't there, workers for images on a GPU, or a loss that is no longer a finite number,
-        which a lower learning rate cures.
+        A device that isn't there, workers for images on a GPU, a folder with another run or with this one under
+        other settings, or a loss that is no longer a finite number, which a lower learning rate cures.
+    CheckpointError
+        A checkpoint to resume that is damaged.
     """
-    device = pick_device(config.device)
-    seed_everything(config.seed)
-    train_batches = loader(train, config.batch_size, shuffle=True, seed=config.seed, workers=config.workers)
-    val_batches = loader(val, config.batch_size, workers=config.workers)
+    team, device = distributed.team(), pick_device(config.device)
+    # Each process draws its own dropout; the first one draws what it would draw alone.
+    seed_everything(config.seed + team.rank)
+    options = {"workers": config.workers, "share": team.share}
+    train_batches = loader(train, config.batch_size, shuffle=True, seed=config.seed, **options)
+    val_batches = loader(val, config.batch_size, **options)
     loss_function = _loss_function(train, val).to(device)
     # Convolutions read images and weights faster with the channels of a pixel side by side.
     optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
-    network = torch.compile(model) if config.compile else model
-    precision = PRECISIONS[config.precision]
-    history, best_weights = History(), {}
-    _write_config(config, model)
-    with _bar(config, len(train_batches)) as bar:
-        while len(history.rows) < config.epochs and not _is_stuck(history, config.patience):
-            batches = _counted(train_batches, bar)
-            train_loss = train_one_epoch(network, batches, loss_function, optimizer, device, precision)
-            history.add(train_loss, *validate(network, val_batches, loss_function, device, precision))
-            if history.is_best():
-                best_weights = _copy_of_weights(model)
-            _write_epoch(config, model, history, train)
-            _show(history, bar, report)
+    run = Run(config.to_dict(), model, optimizer, train_batches.sampler, device, team)
+    with run.opened({"train": train, "val": val}, resume):
+        history, best_weights = History(run.rows), _best_weights_so_far(run, train.size)
+        if _goes_on(history, config):
+            run.write_start(about or {})
+        network = torch.compile(model) if config.compile else model
+        learner = distributed.wrapped(network, device)
+        precision = PRECISIONS[config.precision]
+        with _bar(config, len(train_batches), run) as bar, run.interruptible():
+            while _goes_on(history, config):
+                batches = _counted(run.watch_training(train_batches), bar)
+                train_loss = train_one_epoch(
+                    learner, batches, loss_function, optimizer, device, precision, run.tally, team
+                )
+                batches = run.watch_validation(val_batches)
+                history.add(train_loss, *validate(network, batches, loss_function, device, precision, team))
+                if history.is_best():
+                    best_weights = _copy_of_weights(model)
+                run.end_epoch()
+                _write_results(run, history, train.size)
+                _show(history, bar, report)
     model.load_state_dict(best_weights)
     return history
 
@@ -564,12 +607,12 @@ def _logits(model: nn.Module, images: torch.Tensor, device: torch.device, precis
 
 
 def _answers(
-    model: nn.Module, batches: Batches, device: torch.device, precision: torch.dtype
+    model: nn.Module, batches: Batches, device: torch.device, precision: torch.dtype, team: Team = ALONE
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and labels of all batches, (N, K) each, on the CPU."""
+    """Logits and labels of all batches of all processes, (N, K) each, on the CPU."""
     with _evaluating(model):
         answers = [(_logits(model, images, device, precision), labels) for images, labels in batches]
-    logits, labels = (torch.cat(parts).cpu() for parts in zip(*answers, strict=True))
+    logits, labels = (team.merge(torch.cat(parts)) for parts in zip(*answers, strict=True))
     if not torch.isfinite(logits).all():
         raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
     return logits, labels
@@ -592,13 +635,18 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     )
 
 
+def _goes_on(history: History, config: TrainConfig) -> bool:
+    return len(history.rows) < config.epochs and not _is_stuck(history, config.patience)
+
+
 def _is_stuck(history: History, patience: int) -> bool:
     return 0 < patience <= len(history.rows) and history.rows[-1]["epoch"] - history.best_epoch >= patience
 
 
-def _bar(config: TrainConfig, batches_per_epoch: int) -> tqdm:
-    hidden = None if config.progress is None else not config.progress
-    return tqdm(total=config.epochs * batches_per_epoch, unit="batch", disable=hidden)
+def _bar(config: TrainConfig, batches_per_epoch: int, run: Run) -> tqdm:
+    hidden = None if config.progress is None and run.team.is_first else not (config.progress and run.team.is_first)
+    done = len(run.rows) * batches_per_epoch + len(run.tally)
+    return tqdm(total=config.epochs * batches_per_epoch, initial=done, unit="batch", disable=hidden)
 
 
 def _counted(batches: Batches, bar: tqdm) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -618,19 +666,28 @@ def _show(history: History, bar: tqdm, report: Callable[[dict[str, float]], None
         report(row)
 
 
-def _write_config(config: TrainConfig, model: nn.Module) -> None:
-    if config.out is None:
-        return
-    content = {"training": config.to_dict(), "model": getattr(model, "settings", None)}
-    with whole_file(Path(config.out) / CONFIG) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def _best_weights_so_far(run: Run, image_size: int) -> dict[str, torch.Tensor]:
+    """Weights of the best epoch of a run that goes on; none of one that begins."""
+    history = History(run.rows)
+    if not history.rows:
+        return {}
+    if not len(run.tally):
+        # The process may have ended after writing last.pt, before it wrote best.pt and history.csv.
+        _write_results(run, history, image_size)
+        if history.is_best():
+            return _copy_of_weights(run.model)
+    path = run.folder / BEST
+    content = _read_checkpoint(path)
+    if content.get("epoch") != history.best_epoch:
+        raise CheckpointError(f"{path} holds epoch {content.get('epoch')}, but epoch {history.best_epoch} is the best")
+    return {name: tensor.to(run.device) for name, tensor in content["state_dict"].items()}
 
 
-def _write_epoch(config: TrainConfig, model: nn.Module, history: History, train: Dataset) -> None:
-    if config.out is None:
+def _write_results(run: Run, history: History, image_size: int) -> None:
+    if run.folder is None or not run.team.is_first:
         return
     if history.is_best():
         row = history.rows[-1]
-        best = Path(config.out) / BEST
-        save_checkpoint(best, model, epoch=row["epoch"], val_loss=row["val_loss"], image_size=train.size)
-    history.to_csv(Path(config.out) / HISTORY)
+        best = run.folder / BEST
+        save_checkpoint(best, run.model, epoch=row["epoch"], val_loss=row["val_loss"], image_size=image_size)
+    history.to_csv(run.folder / HISTORY)

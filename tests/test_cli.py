@@ -36,7 +36,15 @@ QUICK = [
     "--device",
     "cpu",
 ]
-RUN_FILES = ["best.pt", "config.json", "curves.png", "history.csv", "thresholds.json"]
+RUN_FILES = [
+    "best.pt",
+    "config.json",
+    "curves.png",
+    "environment.json",
+    "history.csv",
+    "last.pt",
+    "thresholds.json",
+]
 PROJECT = Path(__file__).parents[1]
 
 
@@ -219,7 +227,7 @@ def test_written_images_train_as_rendered_ones_do(images: Path, run: Path, tmp_p
 
 def test_a_run_without_a_name_gets_one_of_its_own(practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "fit", lambda model, train, val, config, report: pytest.fail(str(config.out)))
+    monkeypatch.setattr(training, "fit", lambda model, train, val, config, *_: pytest.fail(str(config.out)))
     with pytest.raises(pytest.fail.Exception, match=r"runs/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"):
         command("train", practice_root, *QUICK)
 

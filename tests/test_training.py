@@ -337,7 +337,7 @@ def test_a_diverging_run_says_so_and_keeps_only_numbers(batch_size: int, tmp_pat
     config = a_config(learning_rate=1e20, batch_size=batch_size, out=tmp_path)
     with pytest.raises(SettingError, match="lower the learning rate"):
         training.fit(Cubic(), a_dataset(), a_dataset(), config)
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "environment.json"]
 
 
 def test_a_run_that_fails_later_leaves_its_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -416,6 +416,7 @@ def test_each_part_of_the_model_keeps_its_mode(mode: bool):
         ("device", "gpu"),
         ("device", 0),
         ("workers", -2),
+        ("checkpoint_every", -1),
         ("out", 5),
         ("progress", "yes"),
     ],
@@ -444,6 +445,7 @@ def test_the_defaults_are_those_of_the_command_line():
         "workers": 0,
         "precision": "float32",
         "compile": False,
+        "checkpoint_every": 0,
         "out": None,
         "progress": None,
     }

@@ -1,0 +1,442 @@
+"""The folder of one training run: what it was made of and where it stands, so that it survives its process.
+
+:class:`Run` keeps ``last.pt``, from which training goes on to the same weights to the last bit;
+``environment.json`` tells what each start of the run ran on. The weights to use, ``best.pt``, are
+:mod:`ecgcourse.training`'s.
+"""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import random
+import shutil
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+import ecgcourse
+from ecgcourse.datasets import BatchOrder
+from ecgcourse.distributed import Team
+from ecgcourse.errors import CheckpointError, DataError, SettingError
+from ecgcourse.files import whole_file
+
+PROGRESS_FORMAT = "ecgcourse-progress/1"
+LAST, BEST, HISTORY, CONFIG = "last.pt", "best.pt", "history.csv", "config.json"
+ENVIRONMENT, CURVES, THRESHOLDS = "environment.json", "curves.png", "thresholds.json"
+FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
+"""What a run comes to hold: curves and thresholds are written at its end, by the command line."""
+
+LOCK = ".run.lock"
+
+# These decide when to stop, where to calculate and what to show, so that a resumed run may change them.
+FREE_SETTINGS = ("epochs", "patience", "device", "workers", "checkpoint_every", "out", "progress")
+
+# Their versions may change the last bits of a result.
+PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "pandas", "tifffile", "torch", "triton")
+
+# Words of the state of Python's generator.
+PYTHON_WORDS = 625
+
+# Seconds in which a killed process has surely let go of its lock.
+LOCK_WAIT = 10
+
+
+class Tally:
+    """The losses of the steps that an epoch has taken so far, by all processes together.
+
+    Attributes
+    ----------
+    losses, counts : (B,) float64 tensors
+        Mean loss and number of records of each step that was settled.
+    """
+
+    def __init__(self, losses: Iterable[float] | torch.Tensor = (), counts: Iterable[float] | torch.Tensor = ()):
+        self.losses = torch.as_tensor(losses, dtype=torch.float64)
+        self.counts = torch.as_tensor(counts, dtype=torch.float64)
+        self._new_losses: list[torch.Tensor] = []
+        self._new_counts: list[int] = []
+
+    def __len__(self) -> int:
+        """Steps taken."""
+        return len(self.losses) + len(self._new_losses)
+
+    def add(self, loss: torch.Tensor, count: int) -> None:
+        """Note this process's mean loss in a step, and its records; nothing is read from the device yet."""
+        self._new_losses.append(loss.detach())
+        self._new_counts.append(count)
+
+    def settle(self, team: Team) -> None:
+        """Exchange what was noted; every process must call this after the same step."""
+        if not self._new_losses:
+            return
+        losses = torch.stack(self._new_losses).cpu().double()
+        counts = torch.tensor(self._new_counts, dtype=torch.float64)
+        totals = sum(team.gather(losses * counts))
+        counts = sum(team.gather(counts))
+        self.losses, self.counts = torch.cat([self.losses, totals / counts]), torch.cat([self.counts, counts])
+        self._new_losses, self._new_counts = [], []
+
+    def mean(self, team: Team) -> float:
+        """Mean loss over the records, each counted once; every process must call this."""
+        self.settle(team)
+        return (self.losses @ self.counts).item() / int(self.counts.sum())
+
+
+class Run:
+    """Where a training is, and the folder that keeps it.
+
+    Parameters
+    ----------
+    settings : dict
+        Of `TrainConfig.to_dict`. Without a folder in ``settings["out"]`` nothing is ever written.
+    model, optimizer
+        What training changes.
+    order : BatchOrder
+        Of the training set.
+    device : torch.device
+    team : Team
+
+    Attributes
+    ----------
+    rows : list of dict
+        One per finished epoch.
+    tally : Tally
+        Of the epoch that has begun.
+    """
+
+    def __init__(
+        self,
+        settings: dict,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        order: BatchOrder,
+        device: torch.device,
+        team: Team,
+    ):
+        self.settings, self.team, self.device = settings, team, device
+        self.model, self.optimizer, self.order = model, optimizer, order
+        self.folder = None if settings["out"] is None else Path(settings["out"])
+        self.data: dict[str, dict] = {}
+        self.rows: list[dict[str, float]] = []
+        self.tally = Tally()
+        self._stop_asked = False
+
+    @contextmanager
+    def opened(self, parts: dict[str, Dataset], resume: bool) -> Iterator[None]:
+        """Hold the folder, and take up what it keeps of this run.
+
+        Parameters
+        ----------
+        parts : dict of datasets
+            By name; only the same ones let a run go on.
+        resume : bool
+            Go on with the run in the folder, if it has come to a checkpoint.
+
+        Raises
+        ------
+        SettingError
+            The folder holds another run, or this one with other settings.
+        DataError
+            This run on other data; processes that don't see the same; another process that trains there.
+        CheckpointError
+            A damaged checkpoint, or none but results.
+        """
+        if self.folder is None:
+            if resume:
+                raise SettingError("resume=True, but out=None: name the folder of the run to go on with")
+            yield
+            return
+        self.data = {name: fingerprint(dataset) for name, dataset in parts.items()}
+        with _held(self.folder, self.team):
+            saved = read_progress(self.folder / LAST) if self._has_begun(resume) else None
+            self._agree(saved)
+            if saved is not None:
+                self._check(saved)
+                self._take_up(saved)
+            yield
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM wait for the end of a step, so that what was trained can be kept.
+
+        Several processes would come to different steps, so they stop at once, and keep their last checkpoint.
+        """
+        own_thread = threading.current_thread() is threading.main_thread()
+        if self.folder is None or self.team.size > 1 or not own_thread:
+            yield
+            return
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._stop_asked:
+            raise KeyboardInterrupt
+
+    def write_start(self, about: dict) -> None:
+        """Write config.json, with `about` beside the data's fingerprints, and add this start to environment.json."""
+        if self.folder is None or not self.team.is_first:
+            return
+        data = about | self.data
+        config = {"training": self.settings, "model": getattr(self.model, "settings", None), "data": data}
+        start = environment(self.device, self.team) | {"epochs_done": len(self.rows), "steps_done": len(self.tally)}
+        _write_json(self.folder / CONFIG, config)
+        _write_json(self.folder / ENVIRONMENT, {"starts": [*starts(self.folder), start]})
+
+    def watch_training(self, batches: Iterable) -> Iterator:
+        """Yield each batch, and keep the state after its step where that is due."""
+        every = self.settings["checkpoint_every"]
+        for batch in batches:
+            yield batch
+            self._stop_if_asked()
+            if every and len(self.tally) % every == 0:
+                self.save()
+
+    def watch_validation(self, batches: Iterable) -> Iterator:
+        """Yield each batch, and stop between two where that was asked for."""
+        for batch in batches:
+            yield batch
+            self._stop_if_asked()
+
+    def end_epoch(self) -> None:
+        """Keep the state after an epoch, whose row has been added."""
+        self.tally = Tally()
+        self.save()
+
+    def save(self) -> None:
+        """Write last.pt, whole or not at all; every process must call this after the same step."""
+        if self.folder is None:
+            return
+        self.tally.settle(self.team)
+        randoms = self.team.gather(_random_state(self.device)[None])
+        if self.team.is_first:
+            content = self._content() | {"random": torch.cat(randoms)}
+            with whole_file(self.folder / LAST) as temporary:
+                torch.save(content, temporary)
+
+    def _content(self) -> dict:
+        return {
+            "format": PROGRESS_FORMAT,
+            "training": self.settings,
+            "settings": getattr(self.model, "settings", None),
+            "data": self.data,
+            "rows": self.rows,
+            "losses": self.tally.losses,
+            "counts": self.tally.counts,
+            "order": self.order.state(len(self.tally)),
+            "state_dict": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def _has_begun(self, resume: bool) -> bool:
+        begun = (self.folder / LAST).exists()
+        if begun and not resume:
+            raise SettingError(
+                f"{self.folder} holds a run that has begun ({LAST}); resume it, name another folder, or remove it"
+            )
+        if resume and not begun and (self.folder / BEST).exists():
+            raise CheckpointError(f"{self.folder} holds {BEST} but no {LAST} to go on from; name another folder")
+        return begun
+
+    def _agree(self, saved: dict | None) -> None:
+        """All processes must go on from the same place with the same data and settings."""
+        place = None if saved is None else (len(saved["rows"]), len(saved["losses"]))
+        settings = {name: value for name, value in self.settings.items() if name not in ("device", "progress")}
+        self.team.require_same(json.dumps([place, self.data, settings]), f"state, data or settings of {self.folder}")
+
+    def _check(self, saved: dict) -> None:
+        """Refuse a run that was begun with other settings, another model or other data."""
+        _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", FREE_SETTINGS)
+        model = getattr(self.model, "settings", None) or {}
+        _check_equal(saved["settings"] or {}, model, f"{self.folder} trains a model with")
+        for name, now in self.data.items():
+            before = saved["data"].get(name, {})
+            if before != now:
+                raise DataError(
+                    f"the {name} records are not those that {self.folder} was trained on: {before.get('records')} of "
+                    f"fingerprint {str(before.get('sha256'))[:12]}… then, {now['records']} of {now['sha256'][:12]}… "
+                    "now; resume with the same data"
+                )
+
+    def _take_up(self, saved: dict) -> None:
+        try:
+            self.model.load_state_dict(saved["state_dict"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.order.seek(saved["order"])
+            self.rows[:] = saved["rows"]
+            self.tally = Tally(saved["losses"], saved["counts"])
+            _restore_random_state(saved["random"], self.device, self.team.rank)
+        # What parts of a wrong kind raise depends on where PyTorch stumbles.
+        except Exception as error:
+            reason = str(error).split("\n")[0]
+            raise CheckpointError(f"{self.folder / LAST} doesn't fit this run: {reason}") from error
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self._stop_asked:
+            # Asked twice: whoever asks doesn't want to wait for the step.
+            raise KeyboardInterrupt
+        self._stop_asked = True
+
+    def _stop_if_asked(self) -> None:
+        if self._stop_asked:
+            self._stop_asked = False
+            self.save()
+            raise KeyboardInterrupt
+
+
+def fingerprint(dataset: Dataset) -> dict:
+    """What tells one dataset from another.
+
+    Parameters
+    ----------
+    dataset : RenderedImages or TiffImages
+
+    Returns
+    -------
+    dict
+        records: N; sha256: over labels, image size, and the signals or, of images on disk, the size of each file.
+    """
+    digest = hashlib.sha256(f"{len(dataset)} {dataset.size}".encode())
+    digest.update(dataset.labels.cpu().numpy().tobytes())
+    if hasattr(dataset, "signals"):
+        digest.update(dataset.signals.cpu().reshape(-1).numpy())
+    else:
+        files = sorted((path.name, path.stat().st_size) for path in (Path(dataset.folder) / "images").iterdir())
+        digest.update(json.dumps(files).encode())
+    return {"records": len(dataset), "sha256": digest.hexdigest()}
+
+
+def environment(device: torch.device, team: Team) -> dict:
+    """What a result may depend on beside data and settings: versions, device, threads, processes; plain values."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ecgcourse": ecgcourse.__version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "system": platform.platform(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+        "processes": team.size,
+        "torchrun": os.environ.get("TORCHELASTIC_RUN_ID"),
+    }
+
+
+def starts(folder: str | os.PathLike) -> list[dict]:
+    """Each start of a run, first to last, as :func:`environment` told it; DataError for a damaged file."""
+    path = Path(folder) / ENVIRONMENT
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["starts"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} doesn't list the starts of a run; move it away") from error
+
+
+def read_progress(path: Path) -> dict:
+    """Read what :meth:`Run.save` wrote, running no code that it may hold.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged or something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    # What a damaged file raises depends on where the unpickler stumbles.
+    except Exception as error:
+        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
+    if not isinstance(content, dict) or content.get("format") != PROGRESS_FORMAT:
+        raise CheckpointError(f"{path} isn't a checkpoint to go on from: no format {PROGRESS_FORMAT!r}")
+    for name, kind in (("training", dict), ("data", dict), ("rows", list), ("losses", torch.Tensor)):
+        if not isinstance(content.get(name), kind):
+            raise CheckpointError(f"{path} doesn't fit any run: its {name} are missing or damaged")
+    return content
+
+
+def _check_equal(before: dict, now: dict, words: str, free: Iterable[str] = ()) -> None:
+    for name in sorted(before.keys() | now.keys()):
+        if name not in free and before.get(name) != now.get(name):
+            raise SettingError(
+                f"{words} {name}={before.get(name)!r}, but {name}={now.get(name)!r} is asked for now; resume with the "
+                "same settings, or name another folder"
+            )
+
+
+@contextmanager
+def _held(folder: Path, team: Team) -> Iterator[None]:
+    """Keep a second training out of the folder, and what killed ones have left."""
+    if not team.is_first:
+        yield
+        return
+    lock = filelock.FileLock(folder / LOCK, timeout=LOCK_WAIT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise DataError(f"another process trains in {folder}; wait for it, or name another folder") from error
+    except OSError as error:
+        raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
+    try:
+        _sweep(folder)
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    for name in FILES:
+        for left in folder.glob(f".{name}.*"):
+            if left.is_dir():
+                shutil.rmtree(left)
+
+
+def _random_state(device: torch.device) -> torch.Tensor:
+    """Python's and PyTorch's generators as one uint8 tensor, as long for each process on the same kind of device."""
+    kind, words, gauss = random.getstate()
+    numbers = torch.tensor([kind, *words], dtype=torch.int64), torch.tensor([gauss or math.nan], dtype=torch.float64)
+    parts = [*(number.view(torch.uint8) for number in numbers), torch.get_rng_state()]
+    if device.type == "cuda":
+        parts.append(torch.cuda.get_rng_state(device))
+    return torch.cat(parts)
+
+
+def _restore_random_state(states: torch.Tensor, device: torch.device, rank: int) -> None:
+    if rank >= len(states):
+        # A process that the run didn't have before keeps the state that its number was seeded with.
+        return
+    bounds = np.cumsum([8 * (1 + PYTHON_WORDS), 8, len(torch.get_rng_state())])
+    words, gauss, on_cpu, on_gpu = (part.clone() for part in states[rank].tensor_split(bounds.tolist()))
+    kind, *words = words.view(torch.int64).tolist()
+    gauss = gauss.view(torch.float64).item()
+    random.setstate((kind, tuple(words), None if math.isnan(gauss) else gauss))
+    torch.set_rng_state(on_cpu)
+    if device.type == "cuda" and len(on_gpu):
+        torch.cuda.set_rng_state(on_gpu, device)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _write_json(path: Path, content: dict) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,85 @@
+"""Train a small network while it is killed again and again: ``python killed_training.py DATA OUT EVERY KILLS SEED``.
+
+Each attempt is a fork of this process, which has imported PyTorch but calculated nothing, so that it starts within
+milliseconds. Runs that end are OUT/0, OUT/1, …; after KILLS kills the last one is left alone. Prints how many kills
+there were, and how many of them hit a file that was being written.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch._dynamo  # which the first optimizer would import, at length, in each fork
+from torch import nn
+
+from ecgcourse import models, plots, training  # noqa: F401  (imported for the forks)
+from ecgcourse.cli import main
+
+SIZE = 8
+
+
+class Small(nn.Module):
+    """The mean grey level of each channel, dropout, two linear layers; takes the settings of the command line."""
+
+    def __init__(self, filters: int, size: int, dropout: float, initialisation: str):
+        super().__init__()
+        self.settings = {"filters": filters, "size": size, "dropout": dropout, "initialisation": initialisation}
+        self.layers = nn.Sequential(nn.Linear(9, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 4))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images.mean(dim=(2, 3)))
+
+
+models.REGISTRY["small"] = Small
+
+
+def words(data: Path, out: Path, every: int) -> list[str]:
+    """The command of every attempt but `--resume`."""
+    settings = "--model small --epochs 40 --patience 0 --batch-size 5 --optimizer adam --learning-rate 0.01 --seed 7"
+    where = f"--size {SIZE} --device cpu --checkpoint-every {every}"
+    return ["train", str(data), "--out", str(out), *settings.split(), *where.split()]
+
+
+def start(command: list[str]) -> int:
+    """Fork a process that runs the command, and return its number."""
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        torch.set_num_threads(1)
+        os._exit(main(command))
+    return pid
+
+
+def is_writing(out: Path) -> bool:
+    """Whether a killed process has left a file half-way."""
+    return any(path.is_dir() and path.name.startswith(".") for path in out.glob(".*"))
+
+
+def rain(data: Path, out: Path, every: int, kills: int, seed: int) -> tuple[int, int]:
+    """Start, kill and resume; return how many kills came in time, and how many of them hit a file."""
+    delays, ended, killed, hit = random.Random(seed), 0, 0, 0
+    while True:
+        run = out / str(ended)
+        pid = start([*words(data, run, every), "--resume"])
+        is_last = killed == kills
+        if not is_last:
+            time.sleep(delays.uniform(0.0, 0.35))
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status == -signal.SIGKILL:
+            killed += 1
+            hit += is_writing(run)
+        elif status != 0:
+            sys.exit(f"an attempt ended with {status}")
+        elif is_last:
+            return killed, hit
+        else:
+            ended += 1
+
+
+if __name__ == "__main__":
+    print(*rain(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))

@@ -1,0 +1,371 @@
+"""A run that is killed, stopped or moved goes on to what it would have come to, to the last bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ecgcourse import datasets, models, runs, training
+from ecgcourse.cli import main
+from ecgcourse.errors import CheckpointError, DataError, SettingError
+from ecgcourse.training import TrainConfig
+
+SIZE = 8
+STEPS = 4
+"""Per epoch: 19 records in batches of 5."""
+
+TESTS = Path(__file__).parent
+
+
+class Drawing(nn.Module):
+    """Draws from both generators that a network may draw from, and keeps running means."""
+
+    def __init__(self):
+        super().__init__()
+        self.settings = {"name": "drawing"}
+        self.layers = nn.Sequential(nn.BatchNorm1d(9), nn.Linear(9, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 4))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        noise = random.gauss(0, 0.01) if self.training else 0
+        return self.layers(images.mean(dim=(2, 3)) + noise)
+
+
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.REGISTRY, "drawing", Drawing)
+
+
+def a_dataset(n_records: int = 19, seed: int = 0) -> datasets.RenderedImages:
+    rng = np.random.default_rng(seed)
+    labels = np.vstack([np.zeros(4), np.ones(4), rng.integers(0, 2, (n_records - 2, 4))])
+    return datasets.RenderedImages(rng.random((n_records, 3, 50)), labels, SIZE)
+
+
+TRAIN, VAL = a_dataset(), a_dataset(11, seed=1)
+
+
+def fit(
+    out: Path | None,
+    resume: bool = False,
+    model: nn.Module | None = None,
+    train: datasets.RenderedImages = TRAIN,
+    report: Callable | None = None,
+    **settings,
+) -> tuple[training.History, nn.Module]:
+    training.seed_everything(3)
+    model = model or models.create("drawing")
+    usual = {"epochs": 3, "batch_size": 5, "optimizer": "adam", "learning_rate": 0.03, "seed": 3, "device": "cpu"}
+    config = TrainConfig(**usual | {"out": out} | settings)
+    return training.fit(model, train, VAL, config, report, resume=resume), model
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.REGISTRY, "drawing", Drawing)
+        out = tmp_path_factory.mktemp("whole") / "run"
+        fit(out)
+        return out
+
+
+def assert_same(one: object, other: object) -> None:
+    """All tensors and values of two checkpoints are equal to the last bit."""
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype and torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            assert_same(one[name], other[name])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_same(mine, theirs)
+    else:
+        assert one == other
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    for name in (runs.BEST, runs.LAST):
+        contents = [torch.load(run / name, weights_only=True) for run in (one, other)]
+        for content in contents:
+            content.pop("training", None)
+        assert_same(*contents)
+    assert (one / runs.HISTORY).read_bytes() == (other / runs.HISTORY).read_bytes()
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, call: int, action: Callable[[], None]) -> None:
+    """Let something happen just before the `call`-th call of a function of `training`."""
+    function, calls = getattr(training, name), iter(range(1, 1000))
+
+    def watched(*args, **kwargs) -> object:
+        if next(calls) == call:
+            action()
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(training, name, watched)
+
+
+def die() -> None:
+    raise Killed
+
+
+# --- killed
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_killed_at_any_moment_a_run_comes_to_the_same_bits(practice_root: Path, tmp_path: Path):
+    """Real processes, real kills; half of them or so hit a file that is being written."""
+    assert main(["images", str(practice_root), str(tmp_path / "data"), "--partition", "all", "--size", str(SIZE)]) == 0
+    plans = {"undisturbed": (0, 0), "epochs": (0, 10), "steps": (1, 10), "some steps": (3, 10)}
+    script = [sys.executable, str(TESTS / "killed_training.py"), str(tmp_path / "data")]
+    surroundings = os.environ | {"PYTHONPATH": str(TESTS.parent)}
+    processes = {
+        name: subprocess.Popen(
+            [*script, str(tmp_path / name), str(every), str(kills), "5"],
+            env=surroundings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, (every, kills) in plans.items()
+    }
+    outputs = {name: process.communicate(timeout=120) for name, process in processes.items()}
+    assert all(process.returncode == 0 for process in processes.values()), outputs
+    counts = np.array([[int(word) for word in output.split()] for output, _ in outputs.values()])
+    assert counts[:, 0].sum() == 30 and counts[:, 1].sum() >= 1
+    expected = tmp_path / "undisturbed" / "0"
+    for name in ("epochs", "steps", "some steps"):
+        for run in (tmp_path / name).iterdir():
+            assert_same_run(run, expected)
+            assert (run / "thresholds.json").read_bytes() == (expected / "thresholds.json").read_bytes()
+            assert {path.name for path in run.iterdir() if "lock" not in path.name} >= set(runs.FILES)
+
+
+@pytest.mark.parametrize("step", range(1, 3 * STEPS + 1))
+def test_killed_before_any_step_a_run_comes_to_the_same_bits(
+    step: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        # One call for each batch that is trained on, and three for those that validate.
+        validated = 3 * ((step - 1) // STEPS)
+        interrupt(patch, "_logits", step + validated, die)
+        fit(tmp_path, checkpoint_every=1)
+    fit(tmp_path, resume=True, workers=step % 2)
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.parametrize("name", ["validate", "save_checkpoint", "_write_results", "_show"])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_killed_after_the_steps_of_an_epoch_a_run_comes_to_the_same_bits(
+    name: str, epoch: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, name, epoch, die)
+        try:
+            fit(tmp_path, checkpoint_every=2)
+        except Killed:
+            pass
+        else:
+            assert name == "save_checkpoint"  # which not every epoch calls
+    history, model = fit(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+    best = torch.load(whole / runs.BEST, weights_only=True)["state_dict"]
+    assert_same(dict(model.state_dict()), dict(best))
+    assert history == training.History.from_csv(whole / runs.HISTORY)
+
+
+def test_a_run_that_has_ended_can_go_on_for_more_epochs(whole: Path, tmp_path: Path):
+    fit(tmp_path, epochs=1)
+    fit(tmp_path, resume=True, epochs=2)
+    fit(tmp_path, resume=True, epochs=3)
+    assert_same_run(tmp_path, whole)
+    assert [start["epochs_done"] for start in runs.starts(tmp_path)] == [0, 1, 2]
+
+
+def test_patience_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    losses = iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0])
+    validate = training.validate
+    monkeypatch.setattr(training, "validate", lambda *args: (next(losses), *validate(*args)[1:]))
+    fit(tmp_path, epochs=3, patience=3)
+    history, _ = fit(tmp_path, resume=True, epochs=10, patience=3)
+    assert len(history.rows) == 5 and history.best_epoch == 2
+
+
+def test_what_a_killed_process_left_is_swept_away(whole: Path, tmp_path: Path):
+    fit(tmp_path, epochs=1)
+    for name in (".last.pt.abc", ".best.pt.def"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_bytes(b"half")
+    fit(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+# --- stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("call", "steps"), [(2, 2), (STEPS, STEPS), (STEPS + 2, STEPS), (STEPS + 3 + 1, 1)])
+def test_stopped_it_keeps_the_step_that_it_was_in(
+    number: signal.Signals, call: int, steps: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, "_logits", call, lambda: signal.raise_signal(number))
+        fit(tmp_path)
+    assert signal.getsignal(number) is before
+    assert len(runs.read_progress(tmp_path / runs.LAST)["losses"]) == steps
+    fit(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+def test_stopped_after_the_last_step_it_says_so(whole: Path, tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, report=lambda row: row["epoch"] == 3 and signal.raise_signal(signal.SIGINT))
+    assert_same_run(tmp_path, whole)
+
+
+def test_asked_twice_it_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def ask_twice() -> Iterator[None]:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(monkeypatch, "_logits", 2, ask_twice)
+        fit(tmp_path)
+    assert not (tmp_path / runs.LAST).exists()
+
+
+# --- refused
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_size", 4), ("learning_rate", 0.02), ("optimizer", "sgd"), ("seed", 4), ("l2_decay", 0.1)],
+)
+def test_other_settings_are_refused(name: str, value: object, whole: Path):
+    with pytest.raises(SettingError, match=f"trained with {name}=.*, but {name}={value!r} is asked for now"):
+        fit(whole, resume=True, **{name: value})
+
+
+def test_another_model_is_refused(whole: Path):
+    model = models.create("drawing")
+    model.settings["filters"] = 9
+    with pytest.raises(SettingError, match="trains a model with filters=None, but filters=9"):
+        fit(whole, resume=True, model=model)
+
+
+def other_signals() -> tuple[np.ndarray, np.ndarray]:
+    signals = TRAIN.signals.clone()
+    signals[3, 1, 7] += 2**-20
+    return signals, TRAIN.labels
+
+
+def other_labels() -> tuple[np.ndarray, np.ndarray]:
+    labels = TRAIN.labels.clone()
+    labels[5, 2] = 1 - labels[5, 2]
+    return TRAIN.signals, labels
+
+
+def fewer_records() -> tuple[np.ndarray, np.ndarray]:
+    return TRAIN.signals[:-1], TRAIN.labels[:-1]
+
+
+@pytest.mark.parametrize("change", [other_signals, other_labels, fewer_records])
+def test_other_data_are_refused(change: Callable, whole: Path):
+    before = (whole / runs.LAST).read_bytes()
+    with pytest.raises(DataError, match="the train records are not those .*resume with the same data"):
+        fit(whole, resume=True, train=datasets.RenderedImages(*change(), SIZE))
+    assert (whole / runs.LAST).read_bytes() == before
+
+
+def test_a_run_that_has_begun_is_not_begun_again(whole: Path):
+    with pytest.raises(SettingError, match="holds a run that has begun.*resume it"):
+        fit(whole)
+
+
+def test_without_a_checkpoint_it_begins(whole: Path, tmp_path: Path):
+    fit(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
+def test_results_without_a_checkpoint_are_not_overwritten(whole: Path, tmp_path: Path):
+    (tmp_path / runs.BEST).write_bytes((whole / runs.BEST).read_bytes())
+    with pytest.raises(CheckpointError, match="holds best.pt but no last.pt"):
+        fit(tmp_path, resume=True)
+
+
+def test_resuming_needs_a_folder():
+    with pytest.raises(SettingError, match="name the folder"):
+        fit(None, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", bytes(99)])
+def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path):
+    (tmp_path / runs.LAST).write_bytes(content)
+    with pytest.raises(CheckpointError, match="last.pt isn't a checkpoint"):
+        fit(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["state_dict", "optimizer", "order", "random", "rows"])
+def test_a_checkpoint_with_a_damaged_part_is_refused(name: str, whole: Path, tmp_path: Path):
+    content = torch.load(whole / runs.LAST, weights_only=True) | {name: 5}
+    torch.save(content, tmp_path / runs.LAST)
+    with pytest.raises((CheckpointError, TypeError), match="last.pt doesn't fit|has no len"):
+        fit(tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_something_else_is_refused(whole: Path, tmp_path: Path):
+    (tmp_path / runs.LAST).write_bytes((whole / runs.BEST).read_bytes())
+    with pytest.raises(CheckpointError, match="isn't a checkpoint to go on from"):
+        fit(tmp_path, resume=True)
+
+
+def test_two_processes_do_not_train_in_one_folder(whole: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runs, "LOCK_WAIT", 0.1)
+    with filelock.FileLock(whole / runs.LOCK), pytest.raises(DataError, match="another process trains in"):
+        fit(whole, resume=True)
+
+
+# --- traced
+
+
+def test_a_run_tells_what_it_was_made_of(whole: Path):
+    config = json.loads((whole / runs.CONFIG).read_text())
+    assert config["data"] == {"train": runs.fingerprint(TRAIN), "val": runs.fingerprint(VAL)}
+    assert config["data"]["train"]["records"] == 19
+    (start,) = runs.starts(whole)
+    assert start["packages"]["torch"] == torch.__version__ and start["python"] == sys.version.split()[0]
+    assert start["packages"]["numpy"] == np.__version__
+    assert (start["device"], start["threads"], start["processes"]) == ("cpu", torch.get_num_threads(), 1)
+
+
+def test_images_on_disk_have_a_fingerprint_of_their_files(practice_root: Path, tmp_path: Path):
+    datasets.write_images(practice_root, tmp_path, ("val",), SIZE)
+    before = runs.fingerprint(datasets.TiffImages(tmp_path / "val"))
+    assert runs.fingerprint(datasets.TiffImages(tmp_path / "val")) == before
+    with (tmp_path / "val" / "images" / "3.tif").open("ab") as file:
+        file.write(b"\0")
+    assert runs.fingerprint(datasets.TiffImages(tmp_path / "val")) != before
+
+
+def test_a_damaged_list_of_starts_is_named(tmp_path: Path):
+    (tmp_path / runs.ENVIRONMENT).write_text("[]")
+    with pytest.raises(DataError, match="environment.json doesn't list the starts"):
+        runs.starts(tmp_path)
