@@ -220,11 +220,12 @@ def _start(device: str) -> "distributed.Store":
         torch.cuda.set_device(torch.device(device))
     timeout = timedelta(seconds=TIMEOUT)
     store, rank, size = next(distributed.rendezvous("env://", timeout=timeout))
-    group = distributed.PrefixStore("group", store)
-    distributed.init_process_group(
-        "nccl" if on_gpu else "gloo", store=group, rank=rank, world_size=size, timeout=timeout
-    )
-    return store
+    # torchrun may keep one store for all attempts, in which the addresses of killed processes would be found.
+    attempt = distributed.PrefixStore(f"ecgcourse/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    group = distributed.PrefixStore("group", attempt)
+    backend = "nccl" if on_gpu else "gloo"
+    distributed.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=timeout)
+    return attempt
 
 
 def _check_device(device: str) -> None:

@@ -130,7 +130,7 @@ def die() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_killed_at_any_moment_a_run_comes_to_the_same_bits(practice_root: Path, tmp_path: Path):
-    """Real processes, real kills; half of them or so hit a file that is being written."""
+    """Real processes and kills, some of which hit a file that is being written."""
     assert main(["images", str(practice_root), str(tmp_path / "data"), "--partition", "all", "--size", str(SIZE)]) == 0
     plans = {"undisturbed": (0, 0), "epochs": (0, 10), "steps": (1, 10), "some steps": (3, 10)}
     script = [sys.executable, str(TESTS / "killed_training.py"), str(tmp_path / "data")]
@@ -327,7 +327,7 @@ def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path):
 def test_a_checkpoint_with_a_damaged_part_is_refused(name: str, whole: Path, tmp_path: Path):
     content = torch.load(whole / runs.LAST, weights_only=True) | {name: 5}
     torch.save(content, tmp_path / runs.LAST)
-    with pytest.raises((CheckpointError, TypeError), match="last.pt doesn't fit|has no len"):
+    with pytest.raises(CheckpointError, match="last.pt doesn't fit"):
         fit(tmp_path, resume=True)
 
 

@@ -1,0 +1,173 @@
+"""Two real processes under torchrun learn what one learns, and survive the loss of one of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ecgcourse import cli, distributed, ptbxl, runs
+from ecgcourse.distributed import Team
+from ecgcourse.errors import SettingError
+
+TESTS = Path(__file__).parent
+SCRIPT = str(TESTS / "torchrun_training.py")
+SHARED = "--dropout 0 --optimizer adam --device cpu"
+SMALL = f"{SHARED} --model small --size 8 --epochs 6 --batch-size 7 --learning-rate 0.02"
+ALEXNET = f"{SHARED} --size 67 --epochs 2 --batch-size 9 --learning-rate 0.0002"
+
+# One process adds up a batch in another order than two: after a few steps, the sixth digit may differ.
+TOLERANCE = 1e-5
+
+
+def start(words: list[str], processes: int = 1, restarts: int = 0, **surroundings: str) -> subprocess.Popen:
+    """Start Python in one process, or under torchrun in several."""
+    launcher = ["--standalone", f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
+    command = ["-m", "torch.distributed.run", *launcher] if processes > 1 else []
+    return subprocess.Popen(
+        [sys.executable, *command, *words],
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"} | surroundings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
+    try:
+        out, error = process.communicate(timeout=90)
+    except subprocess.TimeoutExpired:
+        # torchrun ends its processes when it is asked to end.
+        process.terminate()
+        raise
+    assert process.returncode == status, error
+    return out, error
+
+
+def train(root: Path, out: Path, settings: str = SMALL, *more: str) -> list[str]:
+    return ["train", str(root), "--out", str(out), *settings.split(), *more]
+
+
+def assert_learned_the_same(one: Path, other: Path) -> None:
+    frames = [pd.read_csv(run / runs.HISTORY) for run in (one, other)]
+    pd.testing.assert_frame_equal(*frames, rtol=TOLERANCE)
+    weights = [torch.load(run / runs.LAST, weights_only=True)["state_dict"] for run in (one, other)]
+    for name, values in weights[0].items():
+        torch.testing.assert_close(weights[1][name], values, rtol=1e-3, atol=TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def alone(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process learns."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    end(start([SCRIPT, *train(practice_root, out)]))
+    return out
+
+
+def n_train(root: Path) -> int:
+    return len(ptbxl.split(ptbxl.read_table(root))["train"])
+
+
+def test_two_processes_learn_what_one_does_with_the_real_network(practice_root: Path, tmp_path: Path):
+    """The last batch has one record, so that one of the two processes has none."""
+    assert n_train(practice_root) % 9 == 1
+    one = start(["-m", "ecgcourse", *train(practice_root, tmp_path / "one", ALEXNET)])
+    two = start(["-m", "ecgcourse", *train(practice_root, tmp_path / "two", ALEXNET)], processes=2)
+    (out, _), (expected, _) = end(two), end(one)
+    assert_learned_the_same(tmp_path / "two", tmp_path / "one")
+    # One of the two speaks: each line once, and the same lines as one process alone.
+    assert [line.split()[0] for line in out.splitlines()] == [line.split()[0] for line in expected.splitlines()]
+    assert runs.starts(tmp_path / "two")[0]["processes"] == 2
+    thresholds = [json.loads((tmp_path / name / runs.THRESHOLDS).read_text())["thresholds"] for name in ("one", "two")]
+    np.testing.assert_allclose(*[list(each.values()) for each in thresholds], rtol=1e-4)
+
+
+def test_after_a_kill_torchrun_starts_the_processes_again_and_they_go_on(
+    alone: Path, practice_root: Path, tmp_path: Path
+):
+    """The kill comes in the third epoch; the new processes go on from the last checkpoint without being told to."""
+    out, steps = tmp_path / "run", -(-n_train(practice_root) // 7)
+    words = [SCRIPT, *train(practice_root, out, SMALL, "--checkpoint-every", "2")]
+    end(start(words, processes=2, restarts=1, KILL_AT=str(2 * steps + 4)))
+    assert_learned_the_same(out, alone)
+    begun = [(each["epochs_done"], each["steps_done"]) for each in runs.starts(out)]
+    assert begun == [(0, 0), (2, 2)]
+
+
+def test_a_run_of_two_processes_goes_on_in_one_and_back(alone: Path, practice_root: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    two = start([SCRIPT, *train(practice_root, out, SMALL, "--epochs", "2")], processes=2)
+    end(two)
+    end(start([SCRIPT, *train(practice_root, out, SMALL, "--epochs", "4", "--resume")]))
+    end(start([SCRIPT, *train(practice_root, out, SMALL, "--resume")], processes=2))
+    assert_learned_the_same(out, alone)
+    assert [(each["epochs_done"], each["processes"]) for each in runs.starts(out)] == [(0, 2), (2, 1), (4, 2)]
+
+
+def test_a_failure_is_told_once_and_a_silent_process_is_not_waited_for(practice_root: Path, tmp_path: Path):
+    fails = start([SCRIPT, *train(practice_root, tmp_path / "fails")], processes=2, FAIL_AT="3")
+    hangs = start([SCRIPT, *train(practice_root, tmp_path / "hangs")], processes=2, HANG_AT="3", TEAM_TIMEOUT="3")
+    _, error = end(fails, status=1)
+    assert error.count("error: the second process fails on purpose\n") == 1
+    assert error.count("error: ") == 1
+    _, error = end(hangs, status=1)
+    assert error.count("error: another process stopped answering") == 1 and "--resume" in error
+
+
+def test_wrong_words_are_told_once(practice_root: Path, tmp_path: Path):
+    words = train(practice_root, tmp_path / "run", SMALL)
+    unnamed = start(["-m", "ecgcourse", "train", str(practice_root)], processes=2)
+    wrong = start(["-m", "ecgcourse", *words, "--epochs", "many"], processes=2)
+    _, error = end(unnamed, status=1)
+    assert error.count("error: ") == 1 and "--out RUN is needed" in error
+    _, error = end(wrong, status=1)
+    assert error.count("error: ") == 1 and "--epochs" in error
+
+
+# --- in this process
+
+
+def test_alone_everything_is_free():
+    team = distributed.team()
+    values = torch.arange(6.0).reshape(3, 2)
+    assert team == Team(0, 1) and team.is_first and team.weight(5) == 1.0
+    assert torch.equal(team.merge(values), values) and len(team.gather(values)) == 1
+    team.require_same("anything", "text")
+    model = torch.nn.Linear(2, 2)
+    assert distributed.wrapped(model, torch.device("cpu")) is model
+    with distributed.joined("cpu") as joined:
+        assert joined == team
+    assert distributed.own_device("auto") == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "cuda", "own"),
+    [("auto", True, "cuda:3"), ("cuda", True, "cuda:3"), ("auto", False, "cpu"), ("cpu", True, "cpu")],
+)
+def test_each_process_has_a_gpu_of_its_own(name: str, cuda: bool, own: str, monkeypatch: pytest.MonkeyPatch):
+    for variable in ("TORCHELASTIC_RUN_ID", "LOCAL_RANK"):
+        monkeypatch.setenv(variable, "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert distributed.own_device(name) == own
+
+
+@pytest.mark.parametrize("name", ["mps", "cuda:1"])
+def test_one_device_for_several_processes_is_refused(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(distributed, "team", lambda: Team(0, 2))
+    with pytest.raises(SettingError, match="each takes its own GPU"):
+        distributed._check_device(name)
+
+
+def test_a_restart_goes_on_with_its_own_run_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    assert not cli._is_restarted(tmp_path)
+    for job, restarted in (("mine", True), ("another", False), (None, False)):
+        (tmp_path / runs.ENVIRONMENT).write_text(json.dumps({"starts": [{"torchrun": job}]}))
+        assert cli._is_restarted(tmp_path) is restarted
