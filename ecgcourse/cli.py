@@ -38,6 +38,7 @@ EXAMPLES = """examples:
   python -m ecgcourse train                                  train on the synthetic practice set
   python -m ecgcourse download PTB-XL --records 500          bring the first 500 records of PTB-XL
   python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
+  python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
   python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
 """
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NoReturn, TypeVar
+from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import distributed, nn
@@ -19,8 +20,6 @@ from ecgcourse.errors import DataError, EcgCourseError, SettingError
 
 # Seconds after which a process that waits for another one gives up.
 TIMEOUT = 600
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,12 @@ class Team:
         parts = self._gather_equal(padded)
         return [part[:length].cpu() for part, length in zip(parts, lengths, strict=True)]
 
+    def of_first(self, number: float) -> float:
+        """What the first process has calculated, so that no rounding lets processes decide differently."""
+        return self.gather(torch.tensor([number], dtype=torch.float64))[0].item()
+
     def merge(self, values: torch.Tensor) -> torch.Tensor:
-        """Put the records of all processes back into the order from which :attr:`share` dealt them out.
+        """Put the records of all processes back into the order from which they were dealt out, one after another.
 
         Parameters
         ----------
@@ -197,8 +200,8 @@ def joined(device: str) -> Iterator[Team]:
     distributed.destroy_process_group()
 
 
-def in_turn(work: Callable[[], Result]) -> Result:
-    """Let one process of each machine do some work before the others do it, who then find it done."""
+def in_turn(work: Callable[[], Path]) -> Path:
+    """Let one process of each machine make something before the others ask for it, who then find it made."""
     if team().size == 1:
         return work()
     is_early = os.environ["LOCAL_RANK"] == "0"

@@ -350,7 +350,7 @@ def validate(
         Outputs or loss are not finite numbers.
     """
     logits, labels = _answers(model, batches, device, precision, team)
-    loss = loss_function(logits.to(device), labels.to(device)).item()
+    loss = team.of_first(loss_function(logits.to(device), labels.to(device)).item())
     return _finite(loss, "validation loss"), labels.numpy(), _probabilities(logits)
 
 

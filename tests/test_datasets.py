@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from torch.utils.data import BatchSampler, RandomSampler
 
 from ecgcourse import datasets, fields, practice, ptbxl, render, signals
 from ecgcourse.errors import DataError, SettingError
@@ -358,6 +359,61 @@ def test_workers_are_refused_where_images_are_not_on_the_cpu():
 def test_a_loader_refuses_impossible_settings(settings: dict):
     with pytest.raises(SettingError):
         datasets.loader(one_of_a_kind(), **settings)
+
+
+# --- order
+
+
+def torch_order(n_records: int, batch_size: int, seed: int, epochs: int) -> list[list[list[int]]]:
+    """Batches of each epoch, as PyTorch's own samplers make them."""
+    sampler = RandomSampler(range(n_records), generator=torch.Generator().manual_seed(seed))
+    return [list(BatchSampler(sampler, batch_size, drop_last=False)) for _ in range(epochs)]
+
+
+@pytest.mark.parametrize(("n_records", "batch_size"), [(12, 4), (13, 4), (3, 5), (1, 1)])
+def test_the_order_is_that_of_torch(n_records: int, batch_size: int):
+    order = datasets.BatchOrder(n_records, batch_size, shuffle=True, seed=5)
+    assert [list(order) for _ in range(3)] == torch_order(n_records, batch_size, 5, 3)
+    assert len(order) == len(torch_order(n_records, batch_size, 5, 1)[0])
+    plain = list(BatchSampler(range(n_records), batch_size, drop_last=False))
+    assert list(datasets.BatchOrder(n_records, batch_size, shuffle=False, seed=5)) == plain
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize(("n_records", "batch_size"), [(12, 4), (13, 4), (29, 7), (3, 5)])
+def test_processes_share_the_very_batches_of_one(n_records: int, batch_size: int, size: int):
+    orders = [datasets.BatchOrder(n_records, batch_size, True, 5, (rank, size)) for rank in range(size)]
+    for whole in torch_order(n_records, batch_size, 5, 2):
+        shares = [list(order) for order in orders]
+        for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
+            assert sorted(sum(parts, [])) == sorted(batch)
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        # What each process has, dealt back in turn, is the order of one.
+        merged = [0] * n_records
+        for rank, share in enumerate(shares):
+            merged[rank::size] = sum(share, [])
+        assert merged == sum(whole, [])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("done", [0, 1, 3, 4])
+def test_an_epoch_can_be_taken_up_anywhere(done: int, workers: int):
+    dataset = one_of_a_kind()
+    batch_size = -(-len(dataset) // 4)
+    first = datasets.loader(dataset, batch_size, shuffle=True, seed=5)
+    epochs = [[labels for _, labels in first]]
+    state = first.sampler.state(0)
+    batches = iter(first)
+    epochs.append([next(batches)[1] for _ in range(done)])
+    state = first.sampler.state(done) if done else state
+    epochs[-1] += [labels for _, labels in batches]
+    epochs.append([labels for _, labels in first])
+    second = datasets.loader(dataset, batch_size, shuffle=True, seed=99, workers=workers)
+    second.sampler.seek(state)
+    for expected in (epochs[1][done:], epochs[2]):
+        found = [labels for _, labels in second]
+        assert len(found) == len(expected)
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(found, expected, strict=True))
 
 
 # --- floats

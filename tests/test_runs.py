@@ -343,6 +343,77 @@ def test_two_processes_do_not_train_in_one_folder(whole: Path, monkeypatch: pyte
         fit(whole, resume=True)
 
 
+# --- on the command line
+
+COMMAND = "--model drawing --size 8 --epochs 3 --batch-size 10 --learning-rate 0.01 --device cpu --checkpoint-every 1"
+
+
+@pytest.fixture
+def command(practice_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    # The command line names settings that this small network doesn't have.
+    monkeypatch.setitem(models.REGISTRY, "drawing", lambda **_: Drawing())
+    return lambda *words: main(["train", str(practice_root), *COMMAND.split(), *map(str, words)])
+
+
+def test_ctrl_c_ends_with_130_and_tells_how_to_go_on(
+    command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert command("--out", tmp_path / "whole") == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        interrupt(patch, "_logits", 3, lambda: signal.raise_signal(signal.SIGINT))
+        assert command("--out", tmp_path / "run") == 130
+    error = capsys.readouterr().err
+    assert (
+        error == f"stopped; the same command with --resume --out {tmp_path / 'run'} goes on from the last checkpoint\n"
+    )
+    assert command("--out", tmp_path / "run", "--resume") == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    names = [sorted(path.name for path in (tmp_path / run).iterdir()) for run in ("run", "whole")]
+    assert names[0] == names[1] == sorted(runs.FILES)
+    assert (tmp_path / "run" / "curves.png").read_bytes() == (tmp_path / "whole" / "curves.png").read_bytes()
+
+
+def test_a_finished_run_says_so_and_stays(command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("--out", tmp_path) == 0
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    del before["history.csv"], before["best.pt"]  # made sure of, with the same content
+    capsys.readouterr()
+    assert command("--out", tmp_path, "--resume") == 0
+    assert f"{tmp_path} is finished: 3 epochs, nothing to do\n" in capsys.readouterr().out
+    assert before.items() <= {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}.items()
+
+
+def test_ended_after_its_last_epoch_a_run_still_gets_its_thresholds(command: Callable, tmp_path: Path):
+    assert command("--out", tmp_path) == 0
+    expected = (tmp_path / runs.THRESHOLDS).read_bytes()
+    (tmp_path / runs.THRESHOLDS).unlink()
+    assert command("--out", tmp_path, "--resume") == 0
+    assert (tmp_path / runs.THRESHOLDS).read_bytes() == expected
+    assert command("--out", tmp_path, "--resume", "--epochs", 4) == 0
+    assert json.loads((tmp_path / runs.THRESHOLDS).read_text())["epochs"] == 4
+
+
+def test_what_can_not_be_resumed_is_one_line(command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("--out", tmp_path, "--epochs", 1) == 0
+    for words, reason in (
+        (["--out", tmp_path], "holds another run (best.pt); go on with it (--resume)"),
+        (["--out", tmp_path, "--resume", "--seed", 9], "trained with seed=0, but seed=9"),
+        (["--resume"], "--out RUN is needed"),
+    ):
+        capsys.readouterr()
+        assert command(*words) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and reason in error
+
+
+def test_the_data_of_a_run_are_named(command: Callable, practice_root: Path, tmp_path: Path):
+    assert command("--out", tmp_path, "--epochs", 1) == 0
+    data = json.loads((tmp_path / runs.CONFIG).read_text())["data"]
+    assert data["folder"] == str(practice_root) and data["synthetic"] is True
+    assert data["val"] == runs.fingerprint(datasets.from_data(practice_root, "val", SIZE))
+
+
 # --- traced
 
 
