@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
-from ecgcourse.fields import FIELDS
+from ecgcourse.fields import FIELDS, LARGEST
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import render
 
@@ -31,9 +31,6 @@ CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
 
 # Pixels rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
 WRITE_PIXELS = 64 * CHANNELS * 256**2
-LARGEST = 4096
-"""Largest side S of an image in pixels: one stack of nine has 151 MB."""
-
 IMAGES, BAD_RECORDS = "images.json", "bad_records.csv"
 """What :func:`write_images` adds to images, labels and records.csv: what they were made of, what was left out."""
 

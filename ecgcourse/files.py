@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import stat
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -256,6 +257,23 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
     # What a damaged header raises depends on where NumPy's parser stumbles.
     except Exception as error:
         raise DataError(f"{path} can't be read as an array: {error}") from error
+
+
+def check_zip(path: str | os.PathLike) -> None:
+    """Raise DataError unless a file is a zip archive whose members are stored as they are, and fit into it.
+
+    A packed member may unfold to a thousand times the size of the file.
+    """
+    size = stat_file(path).st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    # What a damaged archive raises depends on where zipfile stumbles.
+    except Exception as error:
+        raise DataError(f"{path} can't be read as a zip archive: {error}") from error
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > size:
+        raise DataError(f"{path} can't be read as a zip archive: it promises more than it holds")
 
 
 def read_json(path: str | os.PathLike) -> object:

@@ -154,8 +154,13 @@ def write(
     return root
 
 
-def data_root() -> Path:
+def data_root(progress: bool | None = False) -> Path:
     """The folder of records that the book and the commands use when nobody names one.
+
+    Parameters
+    ----------
+    progress : bool, optional
+        As for :func:`write`, should the practice set have to be written.
 
     Returns
     -------
@@ -170,7 +175,7 @@ def data_root() -> Path:
     """
     chosen = os.environ.get("ECGCOURSE_DATA")
     if not chosen:
-        return write(default_folder())
+        return write(default_folder(), progress=progress)
     if not is_ptbxl(Path(chosen).expanduser()):
         raise DataError(
             f"ECGCOURSE_DATA is {chosen}, but no PTB-XL lies there (ptbxl_database.csv and scp_statements.csv are "

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ecgcourse import metrics, models
 from ecgcourse.datasets import loader, to_float
 from ecgcourse.errors import CheckpointError, DataError, SettingError
-from ecgcourse.files import whole_file
+from ecgcourse.files import check_zip, stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
 from ecgcourse.signals import IMAGE_LEADS
 
@@ -36,7 +36,7 @@ BEST, HISTORY, CONFIG = "best.pt", "history.csv", "config.json"
 EPOCH_THRESHOLD = 0.5
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 DEVICE_WORDS = "auto, cpu, mps, cuda or cuda:NUMBER"
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -176,13 +176,20 @@ class History:
     @classmethod
     def from_csv(cls, path: str | os.PathLike) -> "History":
         """Read what :meth:`to_csv` wrote; DataError for a file that isn't a history."""
+        stat_file(path)
         try:
             frame = pd.read_csv(path)
-        except (OSError, ValueError) as error:
+        # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
+        except Exception as error:
             raise DataError(f"{path} can't be read as a history: {error}") from error
         missing = [name for name in ("epoch", "train_loss", "val_loss") if name not in frame]
         if missing:
             raise DataError(f"{path} isn't a history of training: it has no column {', '.join(missing)}")
+        frame = frame.apply(pd.to_numeric, errors="coerce")
+        if frame["epoch"].tolist() != [*range(1, len(frame) + 1)] or not np.isfinite(frame.to_numpy(float)).all():
+            raise DataError(
+                f"{path} isn't a history of training: its epochs must be 1, 2, 3, … and all values finite numbers"
+            )
         return cls(frame.to_dict("records"))
 
 
@@ -459,9 +466,13 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
     content = _read_checkpoint(Path(path))
     settings = content["settings"]
     try:
+        # First with sizes alone: damaged settings can ask for more memory than there is.
+        with torch.device("meta"):
+            models.create(**settings).load_state_dict(content["state_dict"], assign=True)
         model = models.create(**settings)
         model.load_state_dict(content["state_dict"])
-    except (SettingError, RuntimeError, TypeError) as error:
+    # What settings or weights of a wrong kind raise depends on where PyTorch stumbles.
+    except Exception as error:
         # PyTorch lists every weight that doesn't fit, one a line; the first two lines say enough.
         reason = " ".join(str(error).split("\n")[:2])
         raise CheckpointError(f"{path}: its weights don't fit the model {settings}: {reason}") from error
@@ -472,6 +483,7 @@ def _read_checkpoint(path: Path) -> dict:
     if not path.is_file():
         raise CheckpointError(f"{path} isn't there; train first, or name the folder of a finished run")
     try:
+        check_zip(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     # What a damaged file raises depends on where the unpickler stumbles.
     except Exception as error:
@@ -479,7 +491,7 @@ def _read_checkpoint(path: Path) -> dict:
     if not isinstance(content, dict) or content.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(f"{path} isn't a checkpoint of this package: no format {CHECKPOINT_FORMAT!r}")
     for name, needed in (("classes", CLASSES), ("leads", IMAGE_LEADS)):
-        if tuple(content.get(name, ())) != needed:
+        if content.get(name) != list(needed):
             raise CheckpointError(
                 f"{path}: its {name} are {content.get(name)}, but {list(needed)} are needed; train again"
             )
