@@ -21,7 +21,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words
 from ecgcourse.fields import FIELDS, LARGEST
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import render
@@ -610,7 +610,7 @@ def _read_tiff(folder: Path, number: int) -> np.ndarray:
         raise
     # What a damaged file raises depends on where tifffile stumbles.
     except Exception as error:
-        raise DataError(f"{path} can't be read as an image ({error}); write the images again") from error
+        raise DataError(f"{path} can't be read as an image ({in_words(error)}); write the images again") from error
     _check_promise(path, pixels.dtype, pixels.shape, n_bytes)
     return pixels
 

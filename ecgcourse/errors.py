@@ -1,4 +1,4 @@
-"""The package's own errors and its warning, and how they show a value."""
+"""The package's own errors and its warning, and how messages show what is wrong."""
 
 
 class EcgCourseError(Exception):
@@ -32,3 +32,9 @@ def shown(value: object, longest: int = 80) -> str:
         value = value[:longest]
     text = repr(value.item() if hasattr(value, "item") else value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def in_words(error: BaseException, longest: int = 200) -> str:
+    """Return the first line of what somebody else's error says, cut to `longest` characters."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

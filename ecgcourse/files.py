@@ -19,7 +19,7 @@ import filelock
 import numpy as np
 import platformdirs
 
-from ecgcourse.errors import DataError, StorageError
+from ecgcourse.errors import DataError, StorageError, in_words
 
 # Seconds that a process waits for another one that writes the same file: even gigabytes are written sooner.
 _FILE_WAIT = 60
@@ -219,7 +219,7 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
     except DataError:
         raise
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be opened: {error}") from error
+        raise DataError(f"{path} can't be opened: {in_words(error)}") from error
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} can't be opened: it isn't an ordinary file")
     return found
@@ -256,7 +256,7 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
             return np.lib.format.read_array(file, allow_pickle=False)
     # What a damaged header raises depends on where NumPy's parser stumbles.
     except Exception as error:
-        raise DataError(f"{path} can't be read as an array: {error}") from error
+        raise DataError(f"{path} can't be read as an array: {in_words(error)}") from error
 
 
 def check_zip(path: str | os.PathLike) -> None:
@@ -270,7 +270,7 @@ def check_zip(path: str | os.PathLike) -> None:
             members = archive.infolist()
     # What a damaged archive raises depends on where zipfile stumbles.
     except Exception as error:
-        raise DataError(f"{path} can't be read as a zip archive: {error}") from error
+        raise DataError(f"{path} can't be read as a zip archive: {in_words(error)}") from error
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or sum(member.file_size for member in members) > size:
         raise DataError(f"{path} can't be read as a zip archive: it promises more than it holds")
@@ -282,7 +282,7 @@ def read_json(path: str | os.PathLike) -> object:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} can't be read as JSON: {error}") from error
+        raise DataError(f"{path} can't be read as JSON: {in_words(error)}") from error
 
 
 def _refuse_constant(name: str) -> None:

@@ -24,7 +24,7 @@ import pandas as pd
 import wfdb
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, shown
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
 from ecgcourse.files import cache_folder, check_inside, load_array, stat_file, workplace
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
@@ -38,6 +38,7 @@ _STATEMENTS = "scp_statements.csv"
 _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 _WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
+_LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
 _LONGEST_HEADER = 2**16  # bytes; those of PTB-XL have 600
 # Stricter than wfdb's own patterns, so that both find the same numbers in a damaged header.
 _HEADER_START = re.compile(
@@ -287,8 +288,7 @@ def _read_csv(path: Path, **settings) -> pd.DataFrame:
         table = pd.read_csv(path, low_memory=False, **settings)
     # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
     except Exception as error:
-        reason = str(error).strip().split("\n")[-1]
-        raise DataError(f"{path} can't be read as a table: {reason}; download it again.") from error
+        raise DataError(f"{path} can't be read as a table: {in_words(error)}; download it again.") from error
     if not isinstance(table.index, pd.RangeIndex):
         # pandas would take the first columns for row names, and every value would stand under another's name.
         raise DataError(
@@ -312,7 +312,8 @@ def _diagnostic_classes(path: Path) -> dict[str, str | None]:
     if len(repeated):
         raise DataError(f"{path}: the code {shown(repeated.iloc[0])} occurs more than once; keep one row for each.")
     rows = [f"statement {shown(code)}" for code in codes]
-    diagnostic = _whole_numbers(statements["diagnostic"].fillna(0), path, rows, low=0, high=1)
+    stated = statements["diagnostic"].astype(object)
+    diagnostic = _whole_numbers(stated.where(stated.notna(), 0), path, rows, low=0, high=1)
     for code, superclass in zip(codes[diagnostic == 1], statements["diagnostic_class"][diagnostic == 1], strict=True):
         if superclass not in _SUPERCLASSES:
             raise DataError(
@@ -456,7 +457,8 @@ def _look_at(root: Path, entry: _Entry, checked: set[Path]) -> _Found:
 
 def _check_name(entry: _Entry) -> None:
     name = entry.name
-    inside = isinstance(name, str) and not any(
+    inside = isinstance(name, str) and name.isprintable() and len(name) <= _LONGEST_NAME
+    inside = inside and not any(
         path.is_absolute() or path.drive or ".." in path.parts or not path.name
         for path in (PurePosixPath(name), PureWindowsPath(name))
     )
@@ -589,7 +591,7 @@ def _header_lines(path: Path, n_bytes: int) -> list[str]:
     try:
         text = Path(f"{path}.hea").read_text(encoding="ascii", errors="ignore")
     except OSError as error:
-        raise DataError(f"{path}.hea can't be read: {error}; {_AGAIN}") from error
+        raise DataError(f"{path}.hea can't be read: {in_words(error)}; {_AGAIN}") from error
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     return [line for line in lines if line]
 
@@ -622,12 +624,8 @@ def _read_wfdb(path: Path) -> tuple[wfdb.Record, np.ndarray]:
     except Exception as error:
         raise DataError(
             f"record {path} can't be read: its header is damaged or doesn't agree with its data "
-            f"({type(error).__name__}: {_first_line(error)}); {_AGAIN}"
+            f"({type(error).__name__}: {in_words(error)}); {_AGAIN}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], sampling_rate: int) -> None:
@@ -641,7 +639,8 @@ def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], samplin
             raise DataError(f"{path}.hea, lead {lead}: the gain is missing, zero or infinite; {_CORRECT}")
 
 
-def _check_leads(path: Path, names: Sequence[str]) -> None:
+def _check_leads(path: Path, names: Sequence[str | None]) -> None:
+    names = [name or "(no name)" for name in names]
     present = [name.lower() for name in names]
     missing = [lead for lead in LEADS if lead.lower() not in present]
     if missing or len(names) != len(LEADS):

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ecgcourse import metrics, models
 from ecgcourse.datasets import loader, to_float
-from ecgcourse.errors import CheckpointError, DataError, SettingError
+from ecgcourse.errors import CheckpointError, DataError, SettingError, in_words
 from ecgcourse.files import check_zip, stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
 from ecgcourse.signals import IMAGE_LEADS
@@ -181,7 +181,7 @@ class History:
             frame = pd.read_csv(path)
         # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
         except Exception as error:
-            raise DataError(f"{path} can't be read as a history: {error}") from error
+            raise DataError(f"{path} can't be read as a history: {in_words(error)}") from error
         missing = [name for name in ("epoch", "train_loss", "val_loss") if name not in frame]
         if missing:
             raise DataError(f"{path} isn't a history of training: it has no column {', '.join(missing)}")
