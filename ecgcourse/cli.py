@@ -1,12 +1,14 @@
 """The command line, ``python -m ecgcourse practice|download|images|train|evaluate``: one thin function per command.
 
-Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C. A process
-that torchrun started ends with the same; torchrun itself ends with 1 if one of its processes fails.
+Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C (one line
+says how to go on). A process that torchrun started ends with the same; torchrun itself ends with 1 if one of its
+processes fails.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import os
 import sys
 import warnings
@@ -17,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ecgcourse import download, practice
-from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError
-from ecgcourse.files import whole_file
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, shown
+from ecgcourse.fields import LARGEST
+from ecgcourse.files import read_json, whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
 
 if TYPE_CHECKING:
@@ -34,6 +37,12 @@ if TYPE_CHECKING:
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
 )
+STATUSES = """exit status:
+  0    done
+  2    bad input or usage; one line on stderr says what and where, and what to do
+  130  stopped with Ctrl-C; one line on stderr says how to go on
+"""
+GOES_ON = "stopped; the same command goes on from here"
 EXAMPLES = """examples:
   python -m ecgcourse train                                  train on the synthetic practice set
   python -m ecgcourse download PTB-XL --records 500          bring the first 500 records of PTB-XL
@@ -56,16 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0 done, 2 bad input or usage, 130 stopped with Ctrl-C.
     """
+    options = argparse.Namespace(on_stop="stopped")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             options = _parse(arguments)
             options.run_command(options)
         except (EcgCourseError, OSError) as error:
-            print(f"error: {_last_line(error)}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt as interrupt:
-            print("; ".join(["stopped", *map(str, interrupt.args)]), file=sys.stderr)
+            return _refuse(_last_line(error))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_lack_of_memory(error):
+                raise
+            return _refuse("there isn't enough memory for this; choose a smaller --size, --filters or --batch-size")
+        except KeyboardInterrupt:
+            print(options.on_stop, file=sys.stderr)
             return 130
     return 0
 
@@ -73,12 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
     out = options.out or practice.default_folder(options.records, options.seed)
-    print(practice.write(out, options.records, options.seed, progress=sys.stderr.isatty()))
+    print(practice.write(out, options.records, options.seed, progress=_progress(options)))
 
 
 def download_ptbxl(options: argparse.Namespace) -> None:
     """Download PTB-XL or go on with it, or only verify what is there; print the folder or what was found."""
-    progress = False if options.quiet else None
+    progress = _progress(options)
     if options.verify_only:
         found = download.verify(options.out, options.records, options.sampling_rate, progress)
         print(found)
@@ -87,12 +100,8 @@ def download_ptbxl(options: argparse.Namespace) -> None:
             raise DataError(f"{options.out} isn't complete: {faults}; download into it again to put that right")
         return
     source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
-    try:
-        rate = options.sampling_rate or download.SAMPLING_RATES[0]
-        print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
-    except KeyboardInterrupt:
-        print("the same command goes on from here", file=sys.stderr)
-        raise
+    rate = options.sampling_rate or download.SAMPLING_RATES[0]
+    print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
 
 
 def write_images(options: argparse.Namespace) -> None:
@@ -101,7 +110,9 @@ def write_images(options: argparse.Namespace) -> None:
     from ecgcourse import datasets
 
     partitions = tuple(FOLDS) if options.partition == "all" else (options.partition,)
-    out = datasets.write_images(options.data or practice.data_root(), options.out, partitions, options.size)
+    data = options.data or _default_data(options)
+    settings = {"size": options.size, "progress": _progress(options), "skip_bad": options.skip_bad}
+    out = datasets.write_images(data, options.out, partitions, **settings)
     for partition in partitions:
         print(out / partition)
 
@@ -112,7 +123,7 @@ def train(options: argparse.Namespace) -> None:
 
     options.device = distributed.own_device(options.device)
     with distributed.joined(options.device) as team, _only_first_speaks(team):
-        options.data = options.data or distributed.in_turn(practice.data_root)
+        options.data = options.data or distributed.in_turn(lambda: _default_data(options))
         _train(options, team)
 
 
@@ -120,20 +131,15 @@ def _train(options: argparse.Namespace, team: "Team") -> None:
     from ecgcourse import datasets, models, training
 
     config = _train_config(options)
-    training.seed_everything(config.seed)
-    # Before the data, which take longer, so that an impossible setting is found at once.
     settings = {name: getattr(options, name) for name in ("filters", "size", "dropout", "initialisation")}
+    # Before the data, which take longer, so that an impossible setting is found at once.
+    n_weights = _count_weights(options.model, settings)
+    training.seed_everything(config.seed)
     model = models.create(options.model, **settings)
-    n_weights = sum(weights.numel() for weights in model.parameters())
-    train_set, val_set = _training_data(options, config)
-    print(f"model: {options.model}, {n_weights:,} weights, on {training.pick_device(config.device)}")
+    train_set, val_set = _training_data(options, config, team)
+    _say(options, f"model: {options.model}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
-    report = _reporter(config)
-    try:
-        history = training.fit(model, train_set, val_set, config, report, options.resume, about)
-    except KeyboardInterrupt:
-        advice = f"the same command with --resume --out {config.out} goes on from the last checkpoint"
-        raise KeyboardInterrupt(advice) from None
+    history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
     if team.is_first:
         _finish_run(options, config, model, val_set, history)
 
@@ -142,14 +148,17 @@ def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write metrics and figures."""
     from ecgcourse import datasets, evaluation, plots, runs, training
 
-    run, data = Path(options.run), Path(options.data or practice.data_root())
+    run, data = Path(options.run), Path(options.data or _default_data(options))
     model = training.load_checkpoint(run / runs.BEST, options.device)
     thresholds, source = _read_thresholds(run / runs.THRESHOLDS)
     place = training.pick_device(options.device)
     precision = _precision_of(run)
-    dtype = _image_dtype(precision, place)
-    dataset = datasets.from_data(data, options.partition, model.settings["size"], place, dtype=dtype)
-    y_true, y_prob = training.predict(model, dataset, options.batch_size, options.device, precision)
+    settings = {"dtype": _image_dtype(precision, place), "progress": _progress(options), "skip_bad": options.skip_bad}
+    dataset = datasets.from_data(data, options.partition, model.settings["size"], place, **settings)
+    if options.skip_bad:
+        _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
+    with _watched(dataset, options) as watched:
+        y_true, y_prob = training.predict(model, watched, options.batch_size, options.device, precision)
     report = evaluation.report(y_true, y_prob, thresholds)
     print(f"data: {_describe(data)}, partition {options.partition}\nthresholds: {source}\n\n{report}\n")
     if options.json:
@@ -184,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m ecgcourse",
         description="From a PTB-XL folder to nine images per ECG to a trained classifier.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES + "\n" + STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -200,11 +209,12 @@ def _add_practice(commands: argparse._SubParsersAction) -> None:
         make_practice,
         "write the synthetic practice set, in the layout of PTB-XL",
         "python -m ecgcourse practice my-practice --records 100",
+        GOES_ON,
     )
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
-    _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records")
-    _option(parser, "--seed", 0, "chooses the records")
+    _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
+    _option(parser, "--seed", 0, "chooses the records", _whole(0, 2**63 - 1))
 
 
 def _add_download(commands: argparse._SubParsersAction) -> None:
@@ -214,6 +224,7 @@ def _add_download(commands: argparse._SubParsersAction) -> None:
         download_ptbxl,
         "download PTB-XL or its first records, or what is missing of them, and check every file",
         "python -m ecgcourse download PTB-XL --records 500",
+        GOES_ON,
     )
     parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
     parser.add_argument("--records", type=int, metavar="N", help="take the first N records (default: all)")
@@ -222,10 +233,9 @@ def _add_download(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--version", download.VERSION, "of PTB-XL")
     place = "folder of SHA256SUMS.txt on a web server, or the folder above VERSION/ or ptb-xl/VERSION/"
     _option(parser, "--base-url", download.BASE_URL, place)
-    _option(parser, "--connections", download.CONNECTIONS, "files on their way at a time")
+    _option(parser, "--connections", download.CONNECTIONS, "files on their way at a time", int)
     nothing = "fetch nothing: check the folder against its SHA256SUMS.txt, and list what is missing or wrong"
     parser.add_argument("--verify-only", action="store_true", help=nothing)
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _add_images(commands: argparse._SubParsersAction) -> None:
@@ -235,11 +245,13 @@ def _add_images(commands: argparse._SubParsersAction) -> None:
         write_images,
         "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …",
         "python -m ecgcourse images PTB-XL my-images --partition all",
+        GOES_ON,
     )
     parser.add_argument("data", metavar="DATA", nargs="?", help="a PTB-XL folder (default: as for `train`)")
     parser.add_argument("out", metavar="OUT", help="gets one folder per partition")
     _option(parser, "--partition", "train", "records to write", choices=(*FOLDS, "all"))
-    _option(parser, "--size", 256, "side of an image in pixels")
+    _add_skip_bad(parser, "OUT/PARTITION/bad_records.csv")
+    _option(parser, "--size", 256, "side of an image in pixels", _whole(1, LARGEST))
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
@@ -249,29 +261,40 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         train,
         "train a model, and keep the weights with the lowest validation loss",
         "python -m ecgcourse train PTB-XL --optimizer adam --learning-rate 0.0001 --out runs/adam",
+        # Once the folder is chosen, train knows better.
+        "stopped; nothing was trained yet",
     )
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
+    _add_skip_bad(parser, "RUN/bad_records.csv")
     parser.add_argument("--out", metavar="RUN", help="folder for the results (default: runs/DATE_TIME)")
     resume_help = "go on with the interrupted run in --out: the same command, settings and data; else begin it"
     parser.add_argument("--resume", action="store_true", help=resume_help)
-    _option(parser, "--epochs", 100, "largest number of times through the training set")
-    _option(parser, "--batch-size", 64, "records per step, of all processes together")
-    _option(parser, "--learning-rate", 0.1, "step size; adam wants about 0.0001")
+    _option(parser, "--epochs", 100, "largest number of times through the training set", _whole(1, 10**6))
+    _option(parser, "--batch-size", 64, "records per step, of all processes together", _whole(1, 10**5))
+    _option(parser, "--learning-rate", 0.1, "step size; adam wants about 0.0001", _real(above=0))
     _option(parser, "--optimizer", "sgd", "how to step", choices=("sgd", "adam"))
-    _option(parser, "--l2-decay", 0.0, "pull of every weight towards zero")
-    _option(parser, "--patience", 20, "stop after so many epochs without a lower validation loss, 0: never")
+    _option(parser, "--l2-decay", 0.0, "pull of every weight towards zero", _real(least=0))
+    _option(
+        parser,
+        "--patience",
+        20,
+        "stop after so many epochs without a lower validation loss, 0: never",
+        _whole(0, 10**6),
+    )
     _option(parser, "--model", "alexnet", "name of the model")
-    _option(parser, "--filters", 8, "filters of the model's first convolution")
-    _option(parser, "--dropout", 0.3, "share of channels silenced while training")
+    _option(parser, "--filters", 8, "filters of the model's first convolution", _whole(1, 4096))
+    _option(parser, "--dropout", 0.3, "share of channels silenced while training", _real(least=0, below=1))
     _option(parser, "--initialisation", "pytorch", "how weights start; he wants adam", choices=("pytorch", "he"))
-    _option(parser, "--size", 256, "side of an image in pixels")
+    _option(parser, "--size", 256, "side of an image in pixels", _whole(1, LARGEST))
     _option(parser, "--device", "auto", "cpu, cuda, cuda:1 or mps; auto takes the fastest there is")
     _option(parser, "--precision", "float32", "what is calculated in", choices=("float32", "bfloat16"))
     compile_help = "translate the network with torch.compile; whether that pays depends on the hardware"
     parser.add_argument("--compile", action="store_true", help=compile_help)
-    _option(parser, "--seed", 0, "decides first weights, order of records and dropout")
-    _option(parser, "--workers", 0, "processes that prepare batches; above 0 images are made on the CPU")
-    _option(parser, "--checkpoint-every", 0, "write last.pt after so many steps too, 0: after each epoch only")
+    _option(parser, "--seed", 0, "decides first weights, order of records and dropout", _whole(0, 2**63 - 1))
+    workers_help = "processes that prepare batches; above 0 images are made on the CPU"
+    _option(parser, "--workers", 0, workers_help, _whole(0, 256))
+    often_help = "write last.pt after so many steps too, 0: after each epoch only"
+    _option(parser, "--checkpoint-every", 0, often_help, _whole(0, 10**9))
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -281,26 +304,29 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         evaluate,
         "judge the best weights of a run, with the thresholds that it fitted on its validation set",
         "python -m ecgcourse evaluate runs/first --data PTB-XL --json metrics.json",
+        "stopped; the same command starts anew, with what was read of the data",
     )
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote; gets the figures")
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
     _option(parser, "--partition", "test", "records to judge", choices=tuple(FOLDS))
+    _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
-    _option(parser, "--batch-size", 64, "records at a time")
+    _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
     _option(parser, "--device", "auto", "as for `train`")
 
 
 def _command(
-    commands: argparse._SubParsersAction, name: str, run_command: object, summary: str, example: str
+    commands: argparse._SubParsersAction, name: str, run_command: object, summary: str, example: str, on_stop: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
+        epilog=f"example:\n  {example}\n\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run_command=run_command)
+    parser.set_defaults(run_command=run_command, on_stop=on_stop)
+    parser.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
     return parser
 
 
@@ -309,17 +335,47 @@ def _option(
     flag: str,
     default: object,
     words: str,
+    value: Callable[[str], object] = str,
     choices: Sequence[str] | None = None,
 ) -> None:
     metavar = None if choices else flag.strip("-").rsplit("-", 1)[-1].upper()
     parser.add_argument(
         flag,
-        type=type(default),
+        type=value,
         default=default,
         choices=choices,
         metavar=metavar,
         help=f"{words} (default: %(default)s)",
     )
+
+
+def _add_skip_bad(parser: argparse.ArgumentParser, place: str) -> None:
+    words = f"leave damaged records out and list them in {place}, rather than stop at the first one"
+    parser.add_argument("--skip-bad", action="store_true", help=words)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    return _number(int, lambda number: least <= number <= most, f"a whole number from {least} to {most}")
+
+
+def _real(least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
+    limits = {"of at least": least, "above": above, "below": below}
+    words = " and ".join(f"{word} {limit}" for word, limit in limits.items() if math.isfinite(limit))
+    return _number(float, lambda number: least <= number < below and above < number, f"a number {words}")
+
+
+def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        # Written so that NaN fails too.
+        if not is_right(number):
+            raise argparse.ArgumentTypeError(f"{shown(text)} isn't allowed; it must be {allowed}")
+        return number
+
+    return convert
 
 
 # --- training
@@ -342,7 +398,34 @@ def _train_config(options: argparse.Namespace) -> "TrainConfig":
     chosen = {name: value for name, value in vars(options).items() if name in names}
     out = _run_folder(options)
     options.resume = options.resume or _is_restarted(out)
-    return TrainConfig(**chosen | {"out": out})
+    options.on_stop = f"stopped; the same command with --resume --out {out} goes on from the last checkpoint"
+    return TrainConfig(**chosen | {"out": out, "progress": _progress(options)})
+
+
+def _count_weights(name: str, settings: dict) -> int:
+    """Weights of a model, counted without making it; SettingError if training it needs more memory than there is."""
+    import torch
+
+    from ecgcourse import models
+
+    with torch.device("meta"):
+        n_weights = sum(weights.numel() for weights in models.create(name, **settings).parameters())
+    # Four bytes each, for the weights, their gradients and the best epoch's weights.
+    needed, there = 12 * n_weights, _memory()
+    if needed > there:
+        raise SettingError(
+            f"the model would have {n_weights:,} weights, and training it needs {needed / 1e9:,.0f} GB of memory; "
+            f"this machine has {there / 1e9:,.0f} GB: choose a smaller --size or --filters"
+        )
+    return n_weights
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine, or infinity where nobody tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def _run_folder(options: argparse.Namespace) -> Path:
@@ -370,14 +453,18 @@ def _is_restarted(folder: Path) -> bool:
 
 
 def _training_data(
-    options: argparse.Namespace, config: "TrainConfig"
+    options: argparse.Namespace, config: "TrainConfig", team: "Team"
 ) -> "tuple[RenderedImages | TiffImages, RenderedImages | TiffImages]":
     from ecgcourse import datasets, training
 
     place = "cpu" if config.workers else training.pick_device(config.device)
     data, dtype = options.data, _image_dtype(config.precision, place)
-    train_set, val_set = (datasets.from_data(data, name, options.size, place, dtype=dtype) for name in ("train", "val"))
-    print(f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records")
+    settings = {"dtype": dtype, "progress": _progress(options), "skip_bad": options.skip_bad}
+    train_set, val_set = (datasets.from_data(data, name, options.size, place, **settings) for name in ("train", "val"))
+    if options.skip_bad and team.is_first:
+        _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
+    words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
+    _say(options, words)
     return train_set, val_set
 
 
@@ -398,18 +485,19 @@ def _precision_of(run: Path) -> str:
     if not path.exists():
         return training.TrainConfig.precision
     try:
-        return training.TrainConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))["training"]).precision
+        return training.TrainConfig.from_dict(read_json(path)["training"]).precision
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} holds no settings of a training; train again") from error
 
 
-def _reporter(config: "TrainConfig") -> Callable[[dict[str, float]], None]:
+def _reporter(options: argparse.Namespace, config: "TrainConfig") -> Callable[[dict[str, float]], None]:
     from ecgcourse import runs
 
     def report(row: dict[str, float]) -> None:
         # Those of a run that had ended and now goes on for more epochs.
         (Path(config.out) / runs.THRESHOLDS).unlink(missing_ok=True)
-        _print_epoch(row)
+        if not options.quiet:
+            _print_epoch(row)
 
     return report
 
@@ -436,9 +524,10 @@ def _finish_run(
 
     out, data = Path(config.out), options.data
     if _is_finished(out, history):
-        print(f"{out} is finished: {len(history.rows)} epochs, nothing to do")
+        _say(options, f"{out} is finished: {len(history.rows)} epochs, nothing to do")
         return
-    y_true, y_prob = training.predict(model, val_set, config.batch_size, config.device, config.precision)
+    with _watched(val_set, options) as watched:
+        y_true, y_prob = training.predict(model, watched, config.batch_size, config.device, config.precision)
     thresholds = evaluation.fit_thresholds(y_true, y_prob)
     content = {
         "thresholds": dict(zip(CLASSES, thresholds.tolist(), strict=True)),
@@ -454,7 +543,7 @@ def _finish_run(
     # The last file of a run: where it is, all are.
     _write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
-    print(f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
+    _say(options, f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
     print(f"results: {out} ({', '.join(sorted(path.name for path in out.iterdir()))})")
 
 
@@ -462,8 +551,8 @@ def _is_finished(out: Path, history: "History") -> bool:
     from ecgcourse import runs
 
     try:
-        return json.loads((out / runs.THRESHOLDS).read_text(encoding="utf-8"))["epochs"] == len(history.rows)
-    except (OSError, ValueError, TypeError, KeyError):
+        return read_json(out / runs.THRESHOLDS)["epochs"] == len(history.rows)
+    except (DataError, TypeError, KeyError):
         return False
 
 
@@ -476,10 +565,13 @@ def _read_thresholds(path: Path) -> "tuple[np.ndarray | float, str]":
     if not path.exists():
         return 0.5, f"0.5 for every class, since {path} isn't there: training did not come to its end"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["thresholds"]
+        found = read_json(path)["thresholds"]
         thresholds = np.array([float(found[name]) for name in CLASSES])
-    except (ValueError, TypeError, KeyError) as error:
+        right = ((thresholds >= 0) & (thresholds <= 1)).all()
+    except (DataError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise CheckpointError(f"{path} holds no thresholds for {', '.join(CLASSES)}; train again") from error
+    if not right:
+        raise CheckpointError(f"{path} holds thresholds that aren't numbers in [0, 1]; train again")
     return thresholds, f"fitted on the validation set ({path})"
 
 
@@ -493,6 +585,54 @@ def _save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
+def _list_bad(opened: "Sequence[RenderedImages | TiffImages]", path: Path) -> None:
+    """Write the records that were left out of these datasets, and say on stderr where."""
+    import pandas as pd
+
+    bad = pd.concat([dataset.bad_records for dataset in opened])
+    with whole_file(path) as temporary:
+        bad.to_csv(temporary, index=False, lineterminator="\n")
+    if len(bad):
+        print(f"left out {len(bad)} damaged records: see {path}", file=sys.stderr)
+
+
+class _Watched:
+    """A dataset that moves a progress bar when it is read."""
+
+    def __init__(self, dataset: "RenderedImages | TiffImages", bar: object):
+        self.dataset, self.bar, self.labels = dataset, bar, dataset.labels
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: object) -> "tuple[torch.Tensor, torch.Tensor]":
+        images, labels = self.dataset[index]
+        self.bar.update(len(images))
+        return images, labels
+
+
+@contextmanager
+def _watched(dataset: "RenderedImages | TiffImages", options: argparse.Namespace) -> Iterator[_Watched]:
+    from tqdm import tqdm
+
+    hidden = True if options.quiet else None
+    with tqdm(total=len(dataset), desc="predicting", unit="record", disable=hidden, delay=2) as bar:
+        yield _Watched(dataset, bar)
+
+
+def _default_data(options: argparse.Namespace) -> Path:
+    return practice.data_root(progress=_progress(options))
+
+
+def _progress(options: argparse.Namespace) -> bool | None:
+    return False if options.quiet else None
+
+
+def _say(options: argparse.Namespace, words: str) -> None:
+    if not options.quiet:
+        print(words)
+
+
 def _describe(data: str | Path) -> str:
     from ecgcourse import datasets
 
@@ -501,6 +641,16 @@ def _describe(data: str | Path) -> str:
 
 def _show_warning(message: Warning | str, *_: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
+
+
+def _refuse(reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return 2
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    # PyTorch has an error of its own for GPUs only.
+    return isinstance(error, MemoryError) or "alloc" in str(error) or "out of memory" in str(error)
 
 
 def _last_line(error: Exception) -> str:

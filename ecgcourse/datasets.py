@@ -4,8 +4,11 @@ Both kinds answer to the same calls: ``dataset[5]`` is one image with its label,
 batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 08.
 """
 
+import hashlib
+import json
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,17 +20,24 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from tqdm import tqdm
 
-from ecgcourse import practice, ptbxl, signals
-from ecgcourse.errors import DataError, SettingError
-from ecgcourse.fields import FIELDS
-from ecgcourse.files import whole_folder
+from ecgcourse import __version__, practice, ptbxl, signals
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words
+from ecgcourse.fields import FIELDS, LARGEST
+from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import DTYPES, render
 
 CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
 """Images per record, C."""
 
-# Rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
-WRITE_BATCH = 64
+# Pixels rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
+WRITE_PIXELS = 64 * CHANNELS * 256**2
+IMAGES, BAD_RECORDS = "images.json", "bad_records.csv"
+"""What :func:`write_images` adds to images, labels and records.csv: what they were made of, what was left out."""
+
+# Kinds of TIFF for which tifffile follows names in a file to other files, or believes a description.
+_OTHER_KINDS = {
+    f"is_{kind}": False for kind in ("lsm", "mmstack", "ndtiff", "ome", "stk") if kind in tifffile.TIFF.FILE_FLAGS
+}
 
 Index = int | slice | Sequence[int] | np.ndarray | torch.Tensor
 
@@ -118,25 +128,39 @@ class TiffImages(Dataset):
     ----------
     folder : path
         Holds ``images/0.tif``, ``images/1.tif``, … and ``labels/0.npy``, ``labels/1.npy``, …
+    skip_bad : bool
+        Read every file at once, and leave out the records of which one can't be read.
+    progress : bool, optional
+        Show a progress bar meanwhile; None shows it on a terminal only.
 
     Attributes
     ----------
     labels : (N, K) float32 tensor
     size : int
         Side S of an image in pixels, as found in the first file.
+    bad_records : DataFrame
+        What was left out: the columns ecg_id (as records.csv tells it), file and reason.
 
     Raises
     ------
     DataError
-        No images, a number without its image or label, or a file that can't be read or has another shape.
-        The labels and the first image are read at once, the other images when asked for.
+        No images, a number without its image or label, or a file that can't be read, has another shape, or is a
+        link that leads out of the folder. The labels and the first image are read at once, the other images when
+        asked for.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, skip_bad: bool = False, progress: bool | None = None):
         self.folder = Path(folder)
-        count = _count_pairs(self.folder)
-        self.labels = torch.stack([_read_label(self.folder / "labels" / f"{n}.npy") for n in range(count)])
-        self.size = _read_tiff(self._image_path(0)).shape[-1]
+        for kind in ("images", "labels"):
+            check_inside(self.folder / kind, self.folder)
+        errors: dict[int, DataError] = {}
+        if skip_bad:
+            self.numbers, self.size, errors = _readable(self.folder, progress)
+        else:
+            self.numbers = list(range(_count_pairs(self.folder)))
+            self.size = _read_tiff(self.folder, 0).shape[-1]
+        self.labels = torch.stack([_read_label(self.folder, number) for number in self.numbers])
+        self.bad_records = _listed(self.folder, errors)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -145,21 +169,9 @@ class TiffImages(Dataset):
         """Read one record or a batch; as :meth:`RenderedImages.__getitem__`, always on the CPU."""
         rows = _rows(self, index)
         images = torch.empty((rows.numel(), CHANNELS, self.size, self.size), dtype=torch.uint8)
-        for place, number in enumerate(rows.reshape(-1).tolist()):
-            images[place] = self._read_image(number)
+        for place, row in enumerate(rows.reshape(-1).tolist()):
+            images[place] = torch.from_numpy(_read_sized(self.folder, self.numbers[row], self.size))
         return images.reshape(*rows.shape, *images.shape[1:]), self.labels[rows]
-
-    def _read_image(self, number: int) -> torch.Tensor:
-        path = self._image_path(number)
-        image = _read_tiff(path)
-        if image.shape[-1] != self.size:
-            raise DataError(
-                f"{path} is {image.shape[-1]} pixels wide, but the first image is {self.size}; write the images again"
-            )
-        return torch.from_numpy(image)
-
-    def _image_path(self, number: int) -> Path:
-        return self.folder / "images" / f"{number}.tif"
 
 
 def from_data(
@@ -170,6 +182,7 @@ def from_data(
     sampling_rate: int = 100,
     progress: bool | None = None,
     dtype: torch.dtype = torch.uint8,
+    skip_bad: bool = False,
 ) -> RenderedImages | TiffImages:
     """Open one partition of a PTB-XL folder or of a folder of images.
 
@@ -189,26 +202,33 @@ def from_data(
         Show a progress bar while signals are read; None shows it on a terminal only.
     dtype : torch.dtype
         Of rendered images, see :class:`RenderedImages`; TIFF files are always read as uint8.
+    skip_bad : bool
+        Leave out records that can't be read rather than stop at the first one.
 
     Returns
     -------
     RenderedImages or TiffImages
+        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason.
 
     Raises
     ------
     DataError
         `data` is neither kind of folder, the partition has no records, or the images there have another
-        size; also whatever reading it raises.
+        size; also whatever reading it raises. With `skip_bad`, if no record is left, or none of a class that the
+        partition has, or none without it.
     SettingError
-        An unknown partition.
+        An unknown partition, or a size below 1 or above 4096.
+
+    Warns
+    -----
+    EcgCourseWarning
+        If records were left out.
     """
     _check_partition(partition)
     _check_size(size)
     if ptbxl.is_ptbxl(data):
-        table = _records(data, partition)
-        voltages = ptbxl.read_signals(data, table, sampling_rate=sampling_rate, progress=progress)
-        return RenderedImages(signals.preprocess(voltages, sampling_rate), ptbxl.labels(table), size, device, dtype)
-    return _open_images(Path(data), partition, size)
+        return _open_records(data, partition, size, device, sampling_rate, progress, skip_bad, dtype)[0]
+    return _open_images(Path(data), partition, size, skip_bad, progress)
 
 
 def write_images(
@@ -218,19 +238,24 @@ def write_images(
     size: int = 256,
     sampling_rate: int = 100,
     progress: bool | None = None,
+    skip_bad: bool = False,
 ) -> Path:
     """Write the images of a PTB-XL folder as TIFF files, one per record.
 
     Each partition's folder appears whole or not at all; it holds ``images/0.tif`` … ((C, S, S) uint8,
-    uncompressed), ``labels/0.npy`` … ((K,) float32), numbered as the records stand in the table, and
-    ``records.csv`` with the columns number and ecg_id. Images of the practice set stay marked as synthetic.
+    uncompressed), ``labels/0.npy`` … ((K,) float32), numbered as the records stand in the table,
+    ``records.csv`` with the columns number and ecg_id, and ``images.json``, which tells what they were made of.
+    Images of the practice set stay marked as synthetic.
+
+    If the work is cut short, the same call goes on with the images that are complete. Where the very same
+    images already lie, nothing is written.
 
     Parameters
     ----------
     data : path
         A PTB-XL folder.
     out : path
-        Gets one folder per partition, none of which may hold anything yet.
+        Gets one folder per partition, none of which may hold anything else yet.
     partitions : iterable of {"train", "val", "test"}
     size : int
         Side S of an image in pixels.
@@ -238,6 +263,9 @@ def write_images(
         100 or 500 Hz.
     progress : bool, optional
         Show progress bars; None shows them on a terminal only.
+    skip_bad : bool
+        Leave out records that can't be read rather than stop at the first one. They are listed in
+        ``bad_records.csv`` of each partition: ecg_id, file, reason.
 
     Returns
     -------
@@ -247,21 +275,32 @@ def write_images(
     Raises
     ------
     DataError
-        `data` is no PTB-XL folder, a partition has no records, or `out` can't be written or is taken.
+        `data` is no PTB-XL folder, a partition has no records, or `out` can't be written or is taken; also as
+        :func:`from_data`.
     SettingError
-        An unknown partition, or a size below 1.
+        An unknown partition, or a size below 1 or above 4096.
+
+    Warns
+    -----
+    EcgCourseWarning
+        If records were left out.
     """
     out = Path(out)
     _check_size(size)
-    tables = {partition: _records(data, partition) for partition in partitions}
+    made_of = {name: _made_of(data, name, size, sampling_rate, skip_bad) for name in partitions}
     with ExitStack() as stack:
         # All folders are claimed before the first image is rendered, so that a taken one is found at once.
-        folders = {name: stack.enter_context(whole_folder(out / name)) for name in tables}
-        for name, table in tables.items():
-            dataset = from_data(data, name, size, sampling_rate=sampling_rate, progress=progress)
-            _write_partition(folders[name], dataset, table.index, name, progress)
-            if practice.is_practice(data):
-                (folders[name] / practice.MARK).write_text('{"synthetic": true}\n', encoding="utf-8")
+        folders = {
+            name: stack.enter_context(whole_folder(out / name, settings=settings))
+            for name, settings in made_of.items()
+            if not _is_written(out / name, settings)
+        }
+        for name, folder in folders.items():
+            dataset, table = _open_records(data, name, size, "cpu", sampling_rate, progress, skip_bad)
+            _write_partition(folder, dataset, table.index, name, progress)
+            _write_notes(folder, made_of[name], practice.is_practice(data))
+            if skip_bad:
+                dataset.bad_records.to_csv(folder / BAD_RECORDS, index=False, lineterminator="\n")
     return out
 
 
@@ -402,8 +441,8 @@ def _rows(dataset: Dataset, index: Index) -> torch.Tensor:
 
 
 def _check_size(size: int) -> None:
-    if size < 1:
-        raise SettingError(f"size={size}, but an image needs at least 1 pixel a side")
+    if not 1 <= size <= LARGEST:
+        raise SettingError(f"size={size}, but an image has from 1 to {LARGEST} pixels a side")
 
 
 def _check_partition(partition: str) -> None:
@@ -442,7 +481,48 @@ def _records(data: str | os.PathLike, partition: str) -> pd.DataFrame:
     return table
 
 
-def _open_images(data: Path, partition: str, size: int) -> TiffImages:
+def _open_records(
+    data: str | os.PathLike,
+    partition: str,
+    size: int,
+    device: str | torch.device,
+    sampling_rate: int,
+    progress: bool | None,
+    skip_bad: bool,
+    dtype: torch.dtype = torch.uint8,
+) -> tuple[RenderedImages, pd.DataFrame]:
+    """The dataset of one partition of a PTB-XL folder, and the rows of the table that it is made of."""
+    table, bad = _records(data, partition), pd.DataFrame(columns=list(ptbxl.BAD_COLUMNS))
+    if skip_bad:
+        whole = table
+        voltages, table, bad = ptbxl.read_usable_signals(data, whole, sampling_rate, progress=progress)
+        _check_left(ptbxl.labels(whole), ptbxl.labels(table), bad, f"{data}, partition {partition}")
+    else:
+        voltages = ptbxl.read_signals(data, table, sampling_rate, progress=progress)
+    dataset = RenderedImages(signals.preprocess(voltages, sampling_rate), ptbxl.labels(table), size, device, dtype)
+    dataset.bad_records = bad
+    return dataset, table
+
+
+def _check_left(before: np.ndarray, after: np.ndarray, bad: pd.DataFrame, where: str) -> None:
+    """Tell what was left out, and refuse if a class went with it: (N, K) labels before, (M, K) after."""
+    for value, words in ((1, "is"), (0, "isn't")):
+        lost = (before == value).any(axis=0) & ~(after == value).any(axis=0)
+        if lost.any():
+            name = ptbxl.CLASSES[int(np.argmax(lost))]
+            raise DataError(
+                f"{where}: without the {len(bad)} damaged records none is left that {words} {name}; the first: "
+                f"{bad['reason'].iloc[0]}"
+            )
+    if len(bad):
+        warnings.warn(
+            f"{where}: {len(bad)} of {len(before)} records left out as damaged, the first: {bad['reason'].iloc[0]}",
+            EcgCourseWarning,
+            stacklevel=4,
+        )
+
+
+def _open_images(data: Path, partition: str, size: int, skip_bad: bool, progress: bool | None) -> TiffImages:
     if not any((data / name / "images").is_dir() for name in ptbxl.FOLDS):
         raise DataError(
             f"{data} holds no data: looked for ptbxl_database.csv and scp_statements.csv (a PTB-XL folder) "
@@ -453,7 +533,8 @@ def _open_images(data: Path, partition: str, size: int) -> TiffImages:
             f"{data} has no {partition}/images; write it with "
             f"`python -m ecgcourse images PTB-XL {data} --partition {partition}`"
         )
-    dataset = TiffImages(data / partition)
+    check_inside(data / partition, data)
+    dataset = TiffImages(data / partition, skip_bad, progress)
     if dataset.size != size:
         raise DataError(
             f"{data / partition}: the images are {dataset.size} pixels wide, but size {size} was asked for; "
@@ -462,25 +543,98 @@ def _open_images(data: Path, partition: str, size: int) -> TiffImages:
     return dataset
 
 
+def _made_of(data: str | os.PathLike, partition: str, size: int, sampling_rate: int, skip_bad: bool) -> dict:
+    """All that the images of a partition depend on."""
+    table = _records(data, partition)
+    labels = hashlib.sha256(table.index.to_numpy(np.int64).tobytes() + ptbxl.labels(table).tobytes())
+    return {
+        "version": __version__,
+        "partition": partition,
+        "size": size,
+        "sampling_rate": sampling_rate,
+        "skip_bad": skip_bad,
+        "records": ptbxl.fingerprint(data, table, sampling_rate),
+        "labels": labels.hexdigest()[:32],
+    }
+
+
+def _is_written(folder: Path, settings: dict) -> bool:
+    try:
+        return read_json(folder / IMAGES) == settings
+    except DataError:
+        return False
+
+
 def _write_partition(
     folder: Path, dataset: RenderedImages, ecg_ids: pd.Index, name: str, progress: bool | None
 ) -> None:
     for kind in ("images", "labels"):
-        (folder / kind).mkdir()
-    hidden = None if progress is None else not progress
-    with tqdm(total=len(dataset), desc=f"images of {name}", unit="record", disable=hidden) as bar:
-        for batch, (images, labels) in enumerate(loader(dataset, WRITE_BATCH)):
-            _write_batch(folder, batch * WRITE_BATCH, images.numpy(), labels.numpy())
-            bar.update(len(images))
+        (folder / kind).mkdir(exist_ok=True)
+    for number, label in enumerate(dataset.labels.numpy()):
+        np.save(folder / "labels" / f"{number}.npy", label)
     numbers = pd.RangeIndex(len(dataset), name="number")
     pd.DataFrame({"ecg_id": ecg_ids}, index=numbers).to_csv(folder / "records.csv", lineterminator="\n")
+    missing = [number for number in numbers if not _image_path(folder, number).exists()]
+    done = len(dataset) - len(missing)
+    batch = max(1, WRITE_PIXELS // (CHANNELS * dataset.size**2))
+    with _bar(f"images of {name}", len(dataset), done, progress) as bar:
+        for start in range(0, len(missing), batch):
+            numbers = missing[start : start + batch]
+            for number, image in zip(numbers, dataset[numbers][0].numpy(), strict=True):
+                _write_tiff(_image_path(folder, number), image)
+                bar.update()
 
 
-def _write_batch(folder: Path, first: int, images: np.ndarray, labels: np.ndarray) -> None:
-    for number, (image, label) in enumerate(zip(images, labels, strict=True), start=first):
+def _write_tiff(path: Path, image: np.ndarray) -> None:
+    with whole_file(path) as temporary:
         # Named, since tifffile would take some sizes for a colour picture.
-        tifffile.imwrite(folder / "images" / f"{number}.tif", image, photometric="minisblack")
-        np.save(folder / "labels" / f"{number}.npy", label)
+        tifffile.imwrite(temporary, image, photometric="minisblack")
+
+
+def _write_notes(folder: Path, settings: dict, synthetic: bool) -> None:
+    (folder / IMAGES).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    if synthetic:
+        (folder / practice.MARK).write_text('{"synthetic": true}\n', encoding="utf-8")
+
+
+def _bar(what: str, total: int, start: int, progress: bool | None) -> tqdm:
+    hidden = None if progress is None else not progress
+    return tqdm(total=total, initial=start, desc=what, unit="record", disable=hidden)
+
+
+def _image_path(folder: Path, number: int) -> Path:
+    return folder / "images" / f"{number}.tif"
+
+
+def _readable(folder: Path, progress: bool | None) -> tuple[list[int], int, dict[int, DataError]]:
+    """The numbers whose image and label can be read, the side of the images, and what is wrong with the others."""
+    found = sorted(_numbers(folder / "images", ".tif") | _numbers(folder / "labels", ".npy"))
+    numbers, size, errors = [], 0, {}
+    with _bar("checking images", len(found), 0, progress) as bar:
+        for number in found:
+            try:
+                _read_label(folder, number)
+                size = _read_sized(folder, number, size).shape[-1]
+                numbers.append(number)
+            except DataError as error:
+                errors[number] = error
+            bar.update()
+    if not numbers:
+        first = f"; the first: {errors[found[0]]}" if found else ": looked for images/0.tif and labels/0.npy"
+        raise DataError(f"{folder} holds no images that can be used{first}")
+    return numbers, size, errors
+
+
+def _listed(folder: Path, errors: dict[int, DataError]) -> pd.DataFrame:
+    """Bad records as a table, with the ecg_id that records.csv tells, or none."""
+    try:
+        stat_file(folder / "records.csv", folder)
+        ecg_ids = pd.read_csv(folder / "records.csv", index_col="number")["ecg_id"].to_dict() if errors else {}
+    # A table that helps to find a record must not be what stops the work.
+    except Exception:
+        ecg_ids = {}
+    rows = [(ecg_ids.get(number), f"images/{number}.tif", str(error)) for number, error in errors.items()]
+    return pd.DataFrame(rows, columns=list(ptbxl.BAD_COLUMNS))
 
 
 def _count_pairs(folder: Path) -> int:
@@ -503,23 +657,50 @@ def _numbers(folder: Path, suffix: str) -> set[int]:
     return {int(name) for name in names}
 
 
-def _read_label(path: Path) -> torch.Tensor:
+def _read_label(folder: Path, number: int) -> torch.Tensor:
+    path = folder / "labels" / f"{number}.npy"
     try:
-        label = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} can't be read as a label ({error}); write the images again") from error
+        label = torch.from_numpy(load_array(path, folder).astype(np.float32))
+    except DataError as error:
+        raise DataError(f"{error}; it can't be read as a label: write the images again") from error
     _check_labels(label, (len(ptbxl.CLASSES),), path)
     return label
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    try:
-        image = tifffile.imread(path)
-    # What a damaged file raises depends on where tifffile stumbles.
-    except Exception as error:
-        raise DataError(f"{path} can't be read as an image ({error}); write the images again") from error
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape != (CHANNELS, *image.shape[-1:] * 2):
+def _read_sized(folder: Path, number: int, size: int) -> np.ndarray:
+    """Read an image of side `size`; 0 takes any side."""
+    image = _read_tiff(folder, number)
+    if size and image.shape[-1] != size:
         raise DataError(
-            f"{path}: {image.dtype} of shape {image.shape}, but uint8 of shape ({CHANNELS}, S, S) is needed"
+            f"{_image_path(folder, number)} is {image.shape[-1]} pixels wide, but the first image is {size}; "
+            "write the images again"
         )
     return image
+
+
+def _read_tiff(folder: Path, number: int) -> np.ndarray:
+    path = _image_path(folder, number)
+    n_bytes = stat_file(path, folder).st_size
+    try:
+        with tifffile.TiffFile(path, **_OTHER_KINDS) as file:
+            image = file.series[0]
+            _check_promise(path, image.dtype, image.shape, n_bytes)
+            pixels = image.asarray()
+    except DataError:
+        raise
+    # What a damaged file raises depends on where tifffile stumbles.
+    except Exception as error:
+        raise DataError(f"{path} can't be read as an image ({in_words(error)}); write the images again") from error
+    _check_promise(path, pixels.dtype, pixels.shape, n_bytes)
+    return pixels
+
+
+def _check_promise(path: Path, dtype: np.dtype, shape: tuple[int, ...], n_bytes: int) -> None:
+    """Hold what a TIFF file says of its image against what is needed and against its size."""
+    if dtype != np.uint8 or len(shape) != 3 or shape != (CHANNELS, *shape[-1:] * 2):
+        raise DataError(f"{path}: {dtype} of shape {shape}, but uint8 of shape ({CHANNELS}, S, S) is needed")
+    if shape[-1] > LARGEST or CHANNELS * shape[-1] ** 2 > n_bytes:
+        raise DataError(
+            f"{path} has {n_bytes} bytes, which can't hold uncompressed images of shape {shape}, or they are more "
+            f"than {LARGEST} pixels wide; write the images again"
+        )

@@ -1,4 +1,4 @@
-"""The package's own errors and its warning."""
+"""The package's own errors and its warning, and how messages show what is wrong."""
 
 
 class EcgCourseError(Exception):
@@ -7,6 +7,10 @@ class EcgCourseError(Exception):
 
 class DataError(EcgCourseError, ValueError):
     """Data that can't be used: the message names the file or record, what is wrong and what to do."""
+
+
+class StorageError(DataError):
+    """The operating system refuses to write: no permission, no room. Once that is mended, the work can go on."""
 
 
 class SettingError(EcgCourseError, ValueError):
@@ -19,3 +23,18 @@ class CheckpointError(EcgCourseError, ValueError):
 
 class EcgCourseWarning(UserWarning):
     """Something that didn't stop the work but that the user should know."""
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """Return the repr of a value for a message, cut to `longest` characters."""
+    # Cut before it is written out: a damaged table can hold megabytes in one field.
+    if isinstance(value, str | bytes):
+        value = value[:longest]
+    text = repr(value.item() if hasattr(value, "item") else value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def in_words(error: BaseException, longest: int = 200) -> str:
+    """Return the first line of what somebody else's error says, cut to `longest` characters."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -12,6 +12,9 @@ from ecgcourse.errors import DataError, SettingError
 FIELDS = ("GAF", "MTF", "RP")
 """The order of the fields inside an image stack."""
 
+LARGEST = 4096
+"""Largest side S of an image in pixels that is written or read: nine such images have 151 MB."""
+
 
 def gramian_angular(x: np.ndarray) -> np.ndarray:
     """Gramian angular summation field.

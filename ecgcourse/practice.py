@@ -18,18 +18,21 @@ from tqdm import tqdm
 
 from ecgcourse import dipole
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.files import cache_folder, whole_folder
+from ecgcourse.files import cache_folder, read_json, whole_files, whole_folder
 from ecgcourse.ptbxl import LEADS, is_ptbxl
 
 SECONDS = 10
 HIGH_RATE = 500
 LOW_RATE = 100
 N_HIGH_RATE_RECORDS = 20
-# Records a process writes at a time.
+# Records that a process makes at a time; more than twice as many are made by several processes.
 CHUNK = 50
 DEFAULT_RECORDS = 1200
+MOST_RECORDS = 1_000_000
 # Raised whenever the generator changes, so that an old set is never taken for a new one.
 GENERATOR = 2
+# Seconds to wait for another process that writes the same set.
+WAIT = 600
 MARK = "practice.json"
 
 # The columns of PTB-XL 1.0.3, in its order.
@@ -102,8 +105,12 @@ STATEMENTS = {
 }
 
 
-def write(root: str | os.PathLike, n_records: int = DEFAULT_RECORDS, seed: int = 0, progress: bool = False) -> Path:
+def write(
+    root: str | os.PathLike, n_records: int = DEFAULT_RECORDS, seed: int = 0, progress: bool | None = False
+) -> Path:
     """Write a synthetic data set that reads like PTB-XL. The same seed gives the same bytes.
+
+    If the work is cut short, the same call goes on with the records that are complete; the bytes are the same.
 
     Parameters
     ----------
@@ -113,8 +120,8 @@ def write(root: str | os.PathLike, n_records: int = DEFAULT_RECORDS, seed: int =
         Number of records N, each 10 s, 12 leads, 100 Hz; the first 20 also at 500 Hz.
     seed : int
         Chooses the records.
-    progress : bool
-        Show a progress bar.
+    progress : bool, optional
+        Show a progress bar; None shows it on a terminal only.
 
     Returns
     -------
@@ -124,27 +131,36 @@ def write(root: str | os.PathLike, n_records: int = DEFAULT_RECORDS, seed: int =
     Raises
     ------
     SettingError
-        ``n_records`` below 1 or a negative seed.
+        ``n_records`` below 1 or above a million, or a negative seed.
     DataError
         ``root`` holds something else, or cannot be written.
     """
     root = Path(root)
-    if n_records < 1 or seed < 0:
-        raise SettingError(f"practice: n_records={n_records}, seed={seed}; at least 1 record and seed 0 are needed")
+    if not 1 <= n_records <= MOST_RECORDS or seed < 0:
+        raise SettingError(
+            f"practice: n_records={n_records}, seed={seed}; 1 to {MOST_RECORDS} records and a seed of 0 or more "
+            "are needed"
+        )
     mark = {"synthetic": True, "generator": GENERATOR, "n_records": n_records, "seed": seed}
     if _mark_of(root) == mark:
         return root
-    with whole_folder(root) as folder:
-        table = _plan(n_records, seed)
-        rows = _write_records(folder, table.to_dict("records"), seed, progress)
-        pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / "ptbxl_database.csv", lineterminator="\n")
-        _statements().to_csv(folder / "scp_statements.csv", lineterminator="\n")
-        (folder / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
+    try:
+        with whole_folder(root, settings=mark, wait=WAIT) as folder:
+            _fill(folder, mark, progress)
+    except DataError:
+        # Another process may have finished the same set meanwhile.
+        if _mark_of(root) != mark:
+            raise
     return root
 
 
-def data_root() -> Path:
+def data_root(progress: bool | None = False) -> Path:
     """The folder of records that the book and the commands use when nobody names one.
+
+    Parameters
+    ----------
+    progress : bool, optional
+        As for :func:`write`, should the practice set have to be written.
 
     Returns
     -------
@@ -159,7 +175,7 @@ def data_root() -> Path:
     """
     chosen = os.environ.get("ECGCOURSE_DATA")
     if not chosen:
-        return _default_set()
+        return write(default_folder(), progress=progress)
     if not is_ptbxl(Path(chosen).expanduser()):
         raise DataError(
             f"ECGCOURSE_DATA is {chosen}, but no PTB-XL lies there (ptbxl_database.csv and scp_statements.csv are "
@@ -178,22 +194,21 @@ def default_folder(n_records: int = DEFAULT_RECORDS, seed: int = 0) -> Path:
     return cache_folder() / f"practice-{GENERATOR}-{n_records}-{seed}"
 
 
-def _default_set() -> Path:
-    root = default_folder()
-    try:
-        return write(root)
-    except DataError:
-        # Another process may have finished the same set at the same moment.
-        if is_practice(root):
-            return root
-        raise
-
-
 def _mark_of(root: Path) -> dict:
     try:
-        return json.loads((root / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        mark = read_json(root / MARK)
+    except DataError:
         return {}
+    return mark if isinstance(mark, dict) else {}
+
+
+def _fill(folder: Path, mark: dict, progress: bool | None) -> None:
+    people = _plan(mark["n_records"], mark["seed"]).to_dict("records")
+    _write_records(folder, people, mark["seed"], progress)
+    rows = [_database_row(row, mark["seed"]) for row in people]
+    pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / "ptbxl_database.csv", lineterminator="\n")
+    _statements().to_csv(folder / "scp_statements.csv", lineterminator="\n")
+    (folder / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
 
 
 def _plan(n_records: int, seed: int) -> pd.DataFrame:
@@ -239,26 +254,53 @@ def _patients(superclasses: list[tuple[str, ...]]) -> tuple[np.ndarray, np.ndarr
     return np.array(patients), np.array(folds)
 
 
-def _write_records(folder: Path, rows: list[dict], seed: int, progress: bool) -> list[dict]:
-    """Write all records, on several processes where it pays; each record has its own random numbers."""
-    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+def _write_records(folder: Path, rows: list[dict], seed: int, progress: bool | None) -> None:
+    """Write the records that aren't there yet; each has its own random numbers, so any can be made alone.
+
+    Several processes make them where it pays, but this one alone writes: it holds the folder.
+    """
+    missing = [row for row in rows if not _is_written(folder, row["ecg_id"])]
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
     n_jobs = -1 if len(chunks) > 2 else 1
-    tasks = (joblib.delayed(_write_chunk)(folder, chunk, seed) for chunk in chunks)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    with tqdm(total=len(rows), unit="record", desc="practice set", disable=not progress) as bar:
-        written = []
-        for chunk in done:
-            written += chunk
-            bar.update(len(chunk))
-    return written
+    tasks = (joblib.delayed(_make_chunk)(chunk, seed) for chunk in chunks)
+    hidden = None if progress is None else not progress
+    with tqdm(
+        total=len(rows), initial=len(rows) - len(missing), unit="record", desc="practice set", disable=hidden
+    ) as bar:
+        for chunk in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
+            for ecg_id, samples in chunk:
+                _write_record(folder, ecg_id, samples)
+                bar.update()
 
 
-def _write_chunk(folder: Path, rows: list[dict], seed: int) -> list[dict]:
-    return [_write_record(folder, row, seed) for row in rows]
+def _is_written(folder: Path, ecg_id: int) -> bool:
+    return all((folder / f"{name}.hea").exists() for name in _names(ecg_id).values())
 
 
-def _write_record(folder: Path, row: dict, seed: int) -> dict:
-    """Write one record's WFDB files; return its row of ptbxl_database.csv."""
+def _names(ecg_id: int) -> dict[int, str]:
+    """The rates in Hz at which a record is kept, and its name at each."""
+    kept = (LOW_RATE, HIGH_RATE) if ecg_id <= N_HIGH_RATE_RECORDS else (LOW_RATE,)
+    return {rate: _name(ecg_id, rate) for rate in kept}
+
+
+def _name(ecg_id: int, rate: int) -> str:
+    return f"records{rate}/{ecg_id // 1000 * 1000:05d}/{ecg_id:05d}_{'hr' if rate == HIGH_RATE else 'lr'}"
+
+
+def _make_chunk(rows: list[dict], seed: int) -> list[tuple[int, dict[int, np.ndarray]]]:
+    return [(row["ecg_id"], _samples(row, seed)) for row in rows]
+
+
+def _samples(row: dict, seed: int) -> dict[int, np.ndarray]:
+    """Make one record: rate in Hz to (12, T) whole microvolts."""
+    heart, _, rng = _patient(row, seed)
+    eight = dipole.eight_leads(heart, HIGH_RATE, SECONDS, rng)
+    at_rate = {LOW_RATE: scipy_signal.resample_poly(eight, 1, HIGH_RATE // LOW_RATE, axis=-1), HIGH_RATE: eight}
+    return {rate: dipole.twelve_leads(at_rate[rate]) for rate in _names(row["ecg_id"])}
+
+
+def _patient(row: dict, seed: int) -> tuple[dipole.Heart, dict, np.random.Generator]:
+    """The heart of a record, what the table says of it, and the random numbers for its signals."""
     ecg_id = row["ecg_id"]
     rng = np.random.default_rng([seed, ecg_id])
     # Whoever comes back has the same heart; everything after it differs from record to record.
@@ -267,17 +309,7 @@ def _write_record(folder: Path, row: dict, seed: int) -> dict:
     age, sex = int(np.clip(person.normal(60, 15), 18, 89)), int(person.integers(2))
     # Certainty has random numbers of its own, so that words can change without changing a signal.
     codes = _with_likelihoods(_fall_ill(heart, row["superclasses"], rng), np.random.default_rng([seed, ecg_id, 1]))
-    eight = dipole.eight_leads(heart, HIGH_RATE, SECONDS, rng)
-    names = {
-        rate: f"records{rate}/{ecg_id // 1000 * 1000:05d}/{ecg_id:05d}_{suffix}"
-        for rate, suffix in ((LOW_RATE, "lr"), (HIGH_RATE, "hr"))
-    }
-    _write_wfdb(
-        folder / names[LOW_RATE], scipy_signal.resample_poly(eight, 1, HIGH_RATE // LOW_RATE, axis=-1), LOW_RATE
-    )
-    if ecg_id <= N_HIGH_RATE_RECORDS:
-        _write_wfdb(folder / names[HIGH_RATE], eight, HIGH_RATE)
-    return _database_row(row, age, sex, codes | _rhythm(heart), names)
+    return heart, {"age": float(age), "sex": sex, "scp_codes": str(codes | _rhythm(heart))}, rng
 
 
 def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random.Generator) -> list[str]:
@@ -304,41 +336,47 @@ def _rhythm(heart: dipole.Heart) -> dict[str, float]:
     return {"SBRAD" if heart.rate < 60 else "STACH" if heart.rate > 100 else "SR": 0.0}
 
 
-def _write_wfdb(path: Path, eight: np.ndarray, fs: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_record(folder: Path, ecg_id: int, samples: dict[int, np.ndarray]) -> None:
+    for rate, name in _names(ecg_id).items():
+        path = folder / name
+        # The header last: where it is, the data are.
+        with whole_files(path.parent, [f"{path.name}.dat", f"{path.name}.hea"]) as place:
+            _write_wfdb(place, path.name, samples[rate], rate)
+
+
+def _write_wfdb(folder: Path, name: str, samples: np.ndarray, fs: int) -> None:
     wfdb.wrsamp(
-        path.name,
+        name,
         fs=fs,
         units=["mV"] * len(LEADS),
         sig_name=[name.upper() for name in LEADS],
-        d_signal=dipole.twelve_leads(eight).T,
+        d_signal=samples.T,
         fmt=["16"] * len(LEADS),
         adc_gain=[1000.0] * len(LEADS),
         baseline=[0] * len(LEADS),
         comments=["synthetic ECG made by ecgcourse, not from a patient"],
-        write_dir=str(path.parent),
+        write_dir=str(folder),
     )
 
 
-def _database_row(row: dict, age: int, sex: int, codes: dict[str, float], names: dict[int, str]) -> dict:
+def _database_row(row: dict, seed: int) -> dict:
     """All columns of PTB-XL 1.0.3, in its order; what a synthetic record cannot have stays empty."""
-    day = pd.Timestamp(2000, 1, 1) + pd.Timedelta(hours=int(row["ecg_id"]))
+    ecg_id = row["ecg_id"]
+    day = pd.Timestamp(2000, 1, 1) + pd.Timedelta(hours=int(ecg_id))
     known = {
-        "ecg_id": row["ecg_id"],
+        "ecg_id": ecg_id,
         "patient_id": float(row["patient_id"]),
-        "age": float(age),
-        "sex": sex,
         "device": "synthetic",
         "recording_date": day.strftime("%Y-%m-%d %H:%M:%S"),
         "report": "synthetic record, not from a patient",
-        "scp_codes": str(codes),
         "second_opinion": False,
         "initial_autogenerated_report": True,
         "validated_by_human": False,
         "strat_fold": row["strat_fold"],
-        "filename_lr": names[LOW_RATE],
-        "filename_hr": names[HIGH_RATE],
+        "filename_lr": _name(ecg_id, LOW_RATE),
+        "filename_hr": _name(ecg_id, HIGH_RATE),
     }
+    known |= _patient(row, seed)[1]
     return {column: known.get(column, "") for column in COLUMNS}
 
 

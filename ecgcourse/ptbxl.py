@@ -4,14 +4,19 @@ PTB-XL: Wagner et al., "PTB-XL, a large publicly available electrocardiography d
 154 (2020), https://doi.org/10.1038/s41597-020-0495-6. The files are in the WFDB format.
 """
 
-import ast
 import hashlib
+import io
+import math
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO, NamedTuple
 
 import joblib
 import numpy as np
@@ -19,11 +24,12 @@ import pandas as pd
 import wfdb
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
-from ecgcourse.files import cache_folder, whole_file
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
+from ecgcourse.files import cache_folder, check_inside, load_array, remove_leftovers, stat_file, workplace
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+BAD_COLUMNS = ("ecg_id", "file", "reason")
 FOLDS = {"train": (1, 2, 3, 4, 5, 6, 7, 8), "val": (9,), "test": (10,)}
 
 _SUPERCLASSES = ("NORM", *CLASSES)
@@ -32,8 +38,28 @@ _STATEMENTS = "scp_statements.csv"
 _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 _WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
+_LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
+_LONGEST_HEADER = 2**16  # bytes; those of PTB-XL have 600
+# Stricter than wfdb's own patterns, so that both find the same numbers in a damaged header.
+_HEADER_START = re.compile(
+    r"[-\w]+\s+(?P<leads>\d{1,6})"
+    r"(?:\s+\d+(?:\.\d*)?(?:/\d+(?:\.\d*)?(?:\(\d+\))?)?(?:\s+(?P<samples>\d{1,12})(?:\s.*)?)?)?",
+    re.ASCII,
+)
+_HEADER_LEAD = re.compile(r"(?P<file>\S+)\s+(?:8|16|24|32|61|80|160|212|310|311)(?:\s.*)?")
 
-_CACHE_VERSION = 1
+_AGAIN = "download the .hea and the .dat file again."
+_CORRECT = "correct the header or download the record again."
+
+# The likelihoods of SCP codes as PTB-XL writes them. Matched rather than evaluated: Python's parser needs memory and
+# stack for what a damaged field can hold, and a table that came over the network must not run code.
+_LIKELIHOOD = r"""(?:'([^'"\\]*)'|"([^'"\\]*)")\s*:\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"""
+_ONE_CODE = re.compile(_LIKELIHOOD)
+_CODES = re.compile(rf"\s*\{{\s*(?:{_LIKELIHOOD}\s*(?:,\s*{_LIKELIHOOD}\s*)*,?\s*)?\}}\s*")
+
+_CACHE_VERSION = 2
+_CACHE_BYTES = 8 * 2**30  # all of PTB-XL at both rates is 6 GB
+_CACHE_WAIT = 3600  # seconds to wait for another process that reads the same records
 _CACHED_FROM = 64  # records; fewer are read sooner than a cache file is worth keeping
 _PARALLEL_FROM = 400  # records; starting worker processes takes as long as reading this many
 _CHUNK = 32  # records per task
@@ -149,7 +175,8 @@ def read_signals(
         Processes that read; by default one per CPU core, and none beside this one for a small table.
     cache
         Keep what was read in `ecgcourse.files.cache_folder` and read it from there next time. The cache is
-        for these records as they are: if one of their files changes, all are read anew.
+        for these records as they are: if one of their files changes, all are read anew. If reading is cut
+        short, the next time goes on from there. Beyond 8 GB in all, what was used least lately is removed.
     progress
         Show a bar; by default on a terminal, once reading takes longer than a moment.
 
@@ -162,7 +189,8 @@ def read_signals(
     ------
     DataError
         If a record is missing, truncated, in disagreement with its header, without one of the leads, of
-        another sampling rate, length or unit, or has samples without a value; or if there are no records.
+        another sampling rate, length or unit, or has samples without a value; if a link leads out of `root`;
+        or if there are no records.
     SettingError
         If the sampling rate or the number of workers isn't possible.
 
@@ -171,17 +199,74 @@ def read_signals(
     EcgCourseWarning
         If the cache can't be written.
     """
-    names = _record_names(table, sampling_rate)
-    workers = _checked_workers(workers)
-    root = Path(root)
-    if not cache or len(names) < _CACHED_FROM:
-        return _read_records(root, names, sampling_rate, workers, progress)
-    path = cache_folder() / f"signals-{_fingerprint(root, names, sampling_rate)}.npy"
-    signals = _from_cache(path, len(names))
-    if signals is None:
-        signals = _read_records(root, names, sampling_rate, workers, progress)
-        _to_cache(path, signals)
-    return signals
+    return _read(_job(root, table, sampling_rate, workers, progress), cache)[0]
+
+
+def read_usable_signals(
+    root: str | os.PathLike,
+    table: pd.DataFrame,
+    sampling_rate: int = 100,
+    workers: int | None = None,
+    cache: bool = True,
+    progress: bool | None = None,
+) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
+    """Read the signals of those records that can be read, and list the others.
+
+    Parameters
+    ----------
+    root, table, sampling_rate, workers, cache, progress
+        As for `read_signals`.
+
+    Returns
+    -------
+    signals : numpy.ndarray
+        (M, 12, T) float32, mV, of the M records that can be used.
+    usable : pandas.DataFrame
+        The M rows of `table` that belong to them, in the same order.
+    bad : pandas.DataFrame
+        The other N − M, with the columns ``ecg_id``, ``file`` (the name in `root`) and ``reason``.
+
+    Raises
+    ------
+    DataError
+        If no record can be used, or there are none.
+    SettingError
+        As `read_signals`.
+
+    Warns
+    -----
+    EcgCourseWarning
+        If the cache can't be written.
+    """
+    signals, errors = _read(_job(root, table, sampling_rate, workers, progress, skip_bad=True), cache)
+    usable = ~np.isin(np.arange(len(table)), list(errors))
+    names = table[_NAME_COLUMN[sampling_rate]]
+    rows = [(table.index[row], names.iloc[row], str(errors[row])) for row in sorted(errors)]
+    # Most often all are usable, and then a copy would double the memory.
+    return (signals if usable.all() else signals[usable]), table[usable], pd.DataFrame(rows, columns=list(BAD_COLUMNS))
+
+
+def fingerprint(root: str | os.PathLike, table: pd.DataFrame, sampling_rate: int = 100) -> str:
+    """Name a table's records as they are now: any change to one of their files gives another name.
+
+    Parameters
+    ----------
+    root, table, sampling_rate
+        As for `read_signals`.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits. The same files in another folder have another name.
+
+    Raises
+    ------
+    DataError
+        If there are no records.
+    SettingError
+        If the sampling rate isn't possible.
+    """
+    return _fingerprint(_job(root, table, sampling_rate, skip_bad=True))
 
 
 # --- the two tables
@@ -198,10 +283,18 @@ def _table_paths(root: Path) -> tuple[Path, Path]:
 
 
 def _read_csv(path: Path, **settings) -> pd.DataFrame:
+    stat_file(path, path.parent)
     try:
-        return pd.read_csv(path, low_memory=False, **settings)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} can't be read as a table: {error}; download it again.") from error
+        table = pd.read_csv(path, low_memory=False, **settings)
+    # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
+    except Exception as error:
+        raise DataError(f"{path} can't be read as a table: {in_words(error)}; download it again.") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        # pandas would take the first columns for row names, and every value would stand under another's name.
+        raise DataError(
+            f"{path} can't be read as a table: its rows have more fields than its first line names; download it again."
+        )
+    return table
 
 
 def _need_columns(columns: Iterable[str], needed: Sequence[str], where: object) -> None:
@@ -212,19 +305,23 @@ def _need_columns(columns: Iterable[str], needed: Sequence[str], where: object) 
 
 def _diagnostic_classes(path: Path) -> dict[str, str | None]:
     """Map each SCP code to its superclass, or to None if its statement isn't a diagnosis."""
-    statements = _read_csv(path, index_col=0)
+    statements = _read_csv(path)
     _need_columns(statements.columns, ("diagnostic", "diagnostic_class"), path)
-    class_of = {}
-    for code, diagnostic, superclass in zip(
-        statements.index, statements["diagnostic"], statements["diagnostic_class"], strict=True
-    ):
-        if diagnostic == 1 and superclass not in _SUPERCLASSES:
+    codes = statements.iloc[:, 0].astype(str)
+    repeated = codes[codes.duplicated()]
+    if len(repeated):
+        raise DataError(f"{path}: the code {shown(repeated.iloc[0])} occurs more than once; keep one row for each.")
+    rows = [f"statement {shown(code)}" for code in codes]
+    stated = statements["diagnostic"].astype(object)
+    diagnostic = _whole_numbers(stated.where(stated.notna(), 0), path, rows, low=0, high=1)
+    for code, superclass in zip(codes[diagnostic == 1], statements["diagnostic_class"][diagnostic == 1], strict=True):
+        if superclass not in _SUPERCLASSES:
             raise DataError(
-                f"{path}: the diagnostic statement {code} has diagnostic_class {superclass!r}; expected one "
-                f"of {', '.join(_SUPERCLASSES)}: correct it or download the file again."
+                f"{path}: the diagnostic statement {shown(code)} has diagnostic_class {shown(superclass)}; expected "
+                f"one of {', '.join(_SUPERCLASSES)}: correct it or download the file again."
             )
-        class_of[code] = superclass if diagnostic == 1 else None
-    return class_of
+    classes = statements["diagnostic_class"].where(diagnostic == 1, None)
+    return dict(zip(codes, classes, strict=True))
 
 
 def _read_database(path: Path) -> pd.DataFrame:
@@ -248,37 +345,29 @@ def _whole_numbers(column: pd.Series, path: Path, rows: Sequence[str], low: int,
     if not right.all():
         first = int(np.flatnonzero(~right)[0])
         raise DataError(
-            f"{path}, {rows[first]}: {column.name} is {column.iloc[first]}; expected a whole number from "
+            f"{path}, {rows[first]}: {column.name} is {shown(column.iloc[first])}; expected a whole number from "
             f"{low} to {high}: correct it or download the file again."
         )
     return numbers.astype(int)
 
 
 def _parse_codes(path: Path, ecg_id: int, text: object) -> dict[str, float]:
-    try:
-        # Never eval: a table that came over the network must not run code.
-        codes = ast.literal_eval(text) if isinstance(text, str) else None
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        codes = None
-    if not _is_codes(codes):
+    codes = None
+    if isinstance(text, str) and _CODES.fullmatch(text):
+        codes = {single or double: float(number) for single, double, number in _ONE_CODE.findall(text)}
+    if codes is None or not all(map(math.isfinite, codes.values())):
         raise DataError(
-            f"{path}, ecg_id {ecg_id}: scp_codes is {text!r}; expected a dict of SCP code to likelihood such "
+            f"{path}, ecg_id {ecg_id}: scp_codes is {shown(text)}; expected a dict of SCP code to likelihood such "
             "as {'NORM': 100.0}: correct it or download the file again."
         )
     return codes
-
-
-def _is_codes(codes: object) -> bool:
-    return isinstance(codes, dict) and all(
-        isinstance(code, str) and isinstance(likelihood, int | float) for code, likelihood in codes.items()
-    )
 
 
 def _known(codes: Iterable[str], class_of: dict, path: Path, ecg_id: int) -> Iterator[str]:
     for code in codes:
         if code not in class_of:
             raise DataError(
-                f"{path}, ecg_id {ecg_id}: the SCP code {code!r} isn't in {_STATEMENTS}; correct it, or take "
+                f"{path}, ecg_id {ecg_id}: the SCP code {shown(code)} isn't in {_STATEMENTS}; correct it, or take "
                 "both files from the same version of PTB-XL."
             )
         yield code
@@ -287,187 +376,450 @@ def _known(codes: Iterable[str], class_of: dict, path: Path, ecg_id: int) -> Ite
 # --- the records
 
 
-def _record_names(table: pd.DataFrame, sampling_rate: int) -> list[str]:
+class _Entry(NamedTuple):
+    """A record as the table names it."""
+
+    name: str
+    where: str  # which field of the table that is
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is read and how."""
+
+    root: Path
+    entries: list[_Entry]
+    found: "list[_Found | DataError]"
+    sampling_rate: int
+    workers: int | None
+    progress: bool | None
+    skip_bad: bool
+
+
+_Found = tuple[os.stat_result, os.stat_result]
+_Errors = dict[int, DataError]
+
+
+def _job(
+    root: str | os.PathLike,
+    table: pd.DataFrame,
+    sampling_rate: int,
+    workers: int | None = None,
+    progress: bool | None = None,
+    skip_bad: bool = False,
+) -> _Job:
+    entries = _entries(table, sampling_rate)
+    found = _look_at_all(Path(root), entries)
+    if workers is not None and workers < 1:
+        raise SettingError(f"workers is {workers}; expected 1 or more, or None for one per CPU core.")
+    for each in found:
+        if isinstance(each, DataError) and not skip_bad:
+            raise each
+    return _Job(Path(root), entries, found, sampling_rate, workers, progress, skip_bad)
+
+
+def _entries(table: pd.DataFrame, sampling_rate: int) -> list[_Entry]:
     if sampling_rate not in _NAME_COLUMN:
         raise SettingError(f"sampling_rate is {sampling_rate!r}; PTB-XL has records at 100 and 500 Hz.")
     column = _NAME_COLUMN[sampling_rate]
     _need_columns(table.columns, (column,), "the table of records")
     if table.empty:
         raise DataError("the table has no records, so there are no signals to read; choose another partition.")
-    return [_checked_name(name, column, ecg_id) for ecg_id, name in table[column].items()]
+    return [_Entry(name, f"{_DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
 
 
-def _checked_name(name: object, column: str, ecg_id: int) -> str:
-    inside = isinstance(name, str) and not any(
+def _look_at_all(root: Path, entries: Sequence[_Entry]) -> list[_Found | DataError]:
+    """The size and times of each record's two files, or what is wrong with them."""
+    checked: set[Path] = set()
+    return [_attempt(_look_at, root, entry, checked) for entry in entries]
+
+
+def _attempt(work: Callable, *arguments: object) -> object:
+    """What `work` returns, or the error that it raises."""
+    try:
+        return work(*arguments)
+    except DataError as error:
+        return error
+
+
+def _look_at(root: Path, entry: _Entry, checked: set[Path]) -> _Found:
+    """Find a record's .hea and .dat inside `root`; `checked` are folders that were found to lie there."""
+    _check_name(entry)
+    path = root / entry.name
+    if path.parent not in checked:
+        check_inside(path.parent, root)
+        checked.add(path.parent)
+    try:
+        return stat_file(f"{path}.hea", root), stat_file(f"{path}.dat", root)
+    except DataError as error:
+        raise DataError(f"{error}; download the record again, or leave it out of the table.") from error
+
+
+def _check_name(entry: _Entry) -> None:
+    name = entry.name
+    inside = isinstance(name, str) and name.isprintable() and len(name) <= _LONGEST_NAME
+    inside = inside and not any(
         path.is_absolute() or path.drive or ".." in path.parts or not path.name
         for path in (PurePosixPath(name), PureWindowsPath(name))
     )
     if not inside:
         raise DataError(
-            f"{_DATABASE}, ecg_id {ecg_id}: {column} is {name!r}; expected the name of a record inside the "
+            f"{entry.where} is {shown(name)}; expected the name of a record inside the "
             "data folder, such as records100/00000/00001_lr: correct it or download the file again."
         )
-    return name
 
 
-def _checked_workers(workers: int | None) -> int | None:
-    if workers is not None and workers < 1:
-        raise SettingError(f"workers is {workers}; expected 1 or more, or None for one per CPU core.")
-    return workers
+def _read(job: _Job, cache: bool) -> tuple[np.ndarray, _Errors]:
+    """Signals of all records, (N, 12, T), and what is wrong with those whose place is filled with NaN."""
+    if not cache or len(job.entries) < _CACHED_FROM:
+        return _read_records(job)
+    path = cache_folder() / f"signals-{_fingerprint(job)}.npy"
+    signals = _from_cache(path, len(job.entries))
+    if signals is not None:
+        return signals, _explain(job, signals)
+    return _read_into_cache(job, path)
 
 
-def _read_records(
-    root: Path, names: list[str], sampling_rate: int, workers: int | None, progress: bool | None
-) -> np.ndarray:
+def _read_records(job: _Job, cache: "_GrowingCache | None" = None) -> tuple[np.ndarray, _Errors]:
+    """Read all records, or those that a cache doesn't have yet, which it then gets."""
+    model, samples = _model_record(job)
+    signals = np.empty((len(job.entries), len(LEADS), samples), dtype=np.float32)
+    start = cache.fill(signals) if cache else 0
+    errors = _explain(job, signals[:start])
+    with _bar(len(signals), start, job.progress) as bar:
+        for row, result in enumerate(_results(job, start), start):
+            result = _checked_length(result, job, row, model, samples)
+            if isinstance(result, DataError):
+                errors[row], result = _accepted(result, job), np.nan
+            signals[row] = result
+            if cache:
+                cache.append(signals[row])
+            bar.update()
+    return signals, errors
+
+
+def _accepted(error: DataError, job: _Job) -> DataError:
+    if not job.skip_bad:
+        raise error
+    return error
+
+
+def _model_record(job: _Job) -> tuple[int, int]:
+    """The first record that can be read among those of the most common size, and its number of samples T."""
+    sizes = [each[1].st_size if not isinstance(each, DataError) else -1 for each in job.found]
+    counts = Counter(sizes)
+    # Of sizes that are equally common the smallest, so that one bloated file doesn't decide for all.
+    rows = sorted(range(len(sizes)), key=lambda row: (-counts[sizes[row]], sizes[row], row))
+    for row in rows:
+        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
+        if not isinstance(_accepted(result, job) if isinstance(result, DataError) else result, DataError):
+            return row, result.shape[1]
+    first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate)
+    raise DataError(f"none of the {len(rows)} records in {job.root} can be used; the first: {first}")
+
+
+def _checked_length(
+    result: np.ndarray | DataError, job: _Job, row: int, model: int, samples: int
+) -> np.ndarray | DataError:
+    if isinstance(result, DataError) or result.shape[1] == samples:
+        return result
+    return DataError(
+        f"record {job.root / job.entries[row].name} has {result.shape[1]} samples, but "
+        f"{job.root / job.entries[model].name} has {samples} samples; records read together must be equally long: "
+        "leave one out of the table."
+    )
+
+
+def _results(job: _Job, start: int) -> Iterator[np.ndarray | DataError]:
+    """Read from row `start` on, on several processes where it pays."""
+    entries = job.entries[start:]
+    workers = job.workers
     if workers is None:
-        workers = joblib.cpu_count() if len(names) >= _PARALLEL_FROM else 1
-    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+        workers = joblib.cpu_count() if len(entries) >= _PARALLEL_FROM else 1
+    chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
     # Generators, so that the signals are in memory once, not once in parts and once whole.
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(
-        joblib.delayed(_read_chunk)(root, chunk, sampling_rate) for chunk in chunks
+        joblib.delayed(_read_chunk)(job.root, chunk, job.sampling_rate) for chunk in chunks
     )
-    signals = None
-    with _bar(len(names), progress) as bar:
-        for row, (name, record) in enumerate(zip(names, chain.from_iterable(parts), strict=True)):
-            if signals is None:
-                signals = np.empty((len(names), *record.shape), dtype=np.float32)
-            if record.shape != signals.shape[1:]:
-                raise DataError(
-                    f"record {root / name} has {record.shape[1]} samples, {root / names[0]} has "
-                    f"{signals.shape[2]}; records read together must be equally long: leave one "
-                    "out of the table."
-                )
-            signals[row] = record
-            bar.update()
-    return signals
+    return chain.from_iterable(parts)
 
 
-def _bar(total: int, progress: bool | None) -> tqdm:
-    if progress is None:
-        return tqdm(total=total, desc="reading", unit="record", disable=None, delay=2)
-    return tqdm(total=total, desc="reading", unit="record", disable=not progress)
+def _explain(job: _Job, signals: np.ndarray) -> _Errors:
+    """What is wrong with the records that earlier reading gave no signals."""
+    rows = np.flatnonzero(np.isnan(signals[:, 0, 0]))
+    model, samples = _model_record(job) if len(rows) else (0, 0)
+    errors = {}
+    for row in rows.tolist():
+        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
+        result = _checked_length(result, job, row, model, samples)
+        if isinstance(result, DataError):
+            errors[row] = _accepted(result, job)
+        else:
+            signals[row] = result
+    return errors
 
 
-def _read_chunk(root: Path, names: Sequence[str], sampling_rate: int) -> list[np.ndarray]:
-    return [_read_record(root, name, sampling_rate) for name in names]
+def _bar(total: int, start: int, progress: bool | None) -> tqdm:
+    # Unasked, a bar appears on a terminal only, and not for what takes no longer than a moment.
+    shown_how = {"disable": None, "delay": 2} if progress is None else {"disable": not progress}
+    return tqdm(total=total, initial=start, desc="reading", unit="record", **shown_how)
 
 
-def _read_record(root: Path, name: str, sampling_rate: int) -> np.ndarray:
+def _read_chunk(root: Path, entries: Sequence[_Entry], sampling_rate: int) -> list[np.ndarray | DataError]:
+    return [_attempt(_read_record, root, entry, sampling_rate) for entry in entries]
+
+
+def _read_record(root: Path, entry: _Entry, sampling_rate: int) -> np.ndarray:
     """Read one record, (12, T) float32 in mV, and hold everything its header says against the data."""
-    path = root / name
-    n_bytes = _record_stats(path)[".dat"].st_size
-    record = _read_wfdb(path)
-    _check_header(path, record, sampling_rate)
-    _check_data(path, record, n_bytes)
+    path = root / entry.name
+    header, data = (each.st_size for each in _look_at(root, entry, set()))
+    lines = _header_lines(path, header)
+    _check_claims(path, lines, data)
+    record, voltages = _read_wfdb(path)
+    _check_header(path, record, lines, sampling_rate)
+    _check_data(path, record, voltages, data)
     order = [[lead.lower() for lead in record.sig_name].index(lead.lower()) for lead in LEADS]
-    return record.dac().T[order].astype(np.float32)
+    return voltages[order]
 
 
-def _record_stats(path: Path) -> dict[str, os.stat_result]:
-    stats = {}
-    for suffix in (".hea", ".dat"):
-        try:
-            stats[suffix] = os.stat(f"{path}{suffix}")
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path}{suffix} can't be opened: {error}; download the record again, or leave it out of the table."
-            ) from error
-    return stats
-
-
-def _read_wfdb(path: Path) -> wfdb.Record:
+def _header_lines(path: Path, n_bytes: int) -> list[str]:
+    """The lines of a header as wfdb takes them: ASCII, no comments."""
+    if n_bytes > _LONGEST_HEADER:
+        raise DataError(
+            f"{path}.hea can't be read: it has {n_bytes} bytes, which no header of 12 leads needs; {_AGAIN}"
+        )
     try:
-        return wfdb.rdrecord(str(path), physical=False)
+        text = Path(f"{path}.hea").read_text(encoding="ascii", errors="ignore")
+    except OSError as error:
+        raise DataError(f"{path}.hea can't be read: {in_words(error)}; {_AGAIN}") from error
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+def _check_claims(path: Path, lines: Sequence[str], n_bytes: int) -> None:
+    """Hold what a header promises against the size of its data, before wfdb makes room for it."""
+    first = _HEADER_START.fullmatch(lines[0]) if lines else None
+    leads = [_HEADER_LEAD.fullmatch(line) for line in lines[1:]]
+    if first is None or not all(leads) or int(first["leads"]) != len(leads) or not leads:
+        raise DataError(
+            f"record {path} can't be read: its header is damaged, or uses a format that PTB-XL doesn't; {_AGAIN}"
+        )
+    if {lead["file"] for lead in leads} != {f"{path.name}.dat"}:
+        raise DataError(f"{path}.hea doesn't keep all its leads in {path.name}.dat; {_CORRECT}")
+    # No format of those admitted has less than a byte for a sample.
+    if int(first["samples"] or 0) * len(leads) > n_bytes:
+        raise DataError(
+            f"{path}.dat holds {n_bytes} bytes, but its header says {first['samples']} samples of "
+            f"{len(leads)} leads; {_AGAIN}"
+        )
+
+
+def _read_wfdb(path: Path) -> tuple[wfdb.Record, np.ndarray]:
+    """The record with its whole numbers, and its leads in mV, (L, T) float32."""
+    try:
+        record = wfdb.rdrecord(str(path), physical=False)
+        with np.errstate(all="ignore"):
+            return record, record.dac().T.astype(np.float32)
     # wfdb has no error of its own: what a damaged file raises depends on where its parser stumbles.
     except Exception as error:
         raise DataError(
             f"record {path} can't be read: its header is damaged or doesn't agree with its data "
-            f"({type(error).__name__}: {error}); download the .hea and the .dat file again."
+            f"({type(error).__name__}: {in_words(error)}); {_AGAIN}"
         ) from error
 
 
-def _check_header(path: Path, record: wfdb.Record, sampling_rate: int) -> None:
-    advice = "correct the header or download the record again."
-    if set(record.file_name or ()) != {f"{path.name}.dat"}:
-        raise DataError(f"{path}.hea doesn't keep all its leads in {path.name}.dat; {advice}")
+def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], sampling_rate: int) -> None:
     if record.fs != sampling_rate:
-        raise DataError(f"{path}.hea says {record.fs} Hz; expected {sampling_rate} Hz: choose that rate or {advice}")
+        raise DataError(f"{path}.hea says {record.fs} Hz; expected {sampling_rate} Hz: choose that rate or {_CORRECT}")
     _check_leads(path, record.sig_name)
     for lead, unit, gain in zip(record.sig_name, record.units, record.adc_gain, strict=True):
         if unit != "mV":
-            raise DataError(f"{path}.hea, lead {lead}: the unit is {unit}; expected mV: {advice}")
-        if not np.isfinite(gain) or (gain == _WFDB_DEFAULT_GAIN and _is_uncalibrated(path)):
-            raise DataError(f"{path}.hea, lead {lead}: the gain is missing, zero or infinite; {advice}")
+            raise DataError(f"{path}.hea, lead {lead}: the unit is {unit}; expected mV: {_CORRECT}")
+        if not np.isfinite(gain) or (gain == _WFDB_DEFAULT_GAIN and _is_uncalibrated(lines)):
+            raise DataError(f"{path}.hea, lead {lead}: the gain is missing, zero or infinite; {_CORRECT}")
 
 
-def _check_leads(path: Path, names: Sequence[str]) -> None:
+def _check_leads(path: Path, names: Sequence[str | None]) -> None:
+    names = [name or "(no name)" for name in names]
     present = [name.lower() for name in names]
     missing = [lead for lead in LEADS if lead.lower() not in present]
     if missing or len(names) != len(LEADS):
         lack = f"misses lead {', '.join(missing)}" if missing else f"has {len(names)} leads"
         raise DataError(
-            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {', '.join(names)}: "
+            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {', '.join(names[:20])}: "
             "download the record again, or leave it out of the table."
         )
 
 
-def _is_uncalibrated(path: Path) -> bool:
+def _is_uncalibrated(lines: Sequence[str]) -> bool:
     """Tell whether a lead has no gain or gain 0, which wfdb replaces by a default without a word."""
-    lines = Path(f"{path}.hea").read_text(encoding="utf-8", errors="replace").splitlines()
-    lead_lines = [line.split() for line in lines if line.strip() and not line.startswith("#")][1:]
-    gains = [re.match(r"[-+.\deE]+", fields[2]) if len(fields) > 2 else None for fields in lead_lines]
-    return any(gain is None or float(gain.group()) == 0 for gain in gains)
+    return any(_gain(line.split()) == 0 for line in lines[1:])
 
 
-def _check_data(path: Path, record: wfdb.Record, n_bytes: int) -> None:
-    advice = "download the .hea and the .dat file again."
+def _gain(fields: Sequence[str]) -> float:
+    try:
+        return float(re.match(r"[-+.\deE]*", fields[2]).group())
+    except (IndexError, ValueError):
+        return 0.0
+
+
+def _check_data(path: Path, record: wfdb.Record, voltages: np.ndarray, n_bytes: int) -> None:
     if set(record.fmt) == {"16"} and n_bytes != 2 * record.sig_len * record.n_sig:
         raise DataError(
             f"{path}.dat holds {n_bytes} bytes, but its header says {record.sig_len} samples of "
-            f"{record.n_sig} leads, two bytes each; {advice}"
+            f"{record.n_sig} leads, two bytes each; {_AGAIN}"
         )
     for lead, signal, stated, found in zip(
-        record.sig_name, record.dac().T, record.checksum, record.calc_checksum(), strict=True
+        record.sig_name, voltages, record.checksum, record.calc_checksum(), strict=True
     ):
-        if np.isnan(signal).any():
-            sample = int(np.flatnonzero(np.isnan(signal))[0])
-            raise DataError(
-                f"record {path}, lead {lead}: sample {sample} has no value (NaN); leave the record out of the table."
-            )
+        if not np.isfinite(signal).all():
+            sample = int(np.flatnonzero(~np.isfinite(signal))[0])
+            lack = "has no value (NaN)" if np.isnan(signal[sample]) else "is infinite"
+            raise DataError(f"record {path}, lead {lead}: sample {sample} {lack}; leave the record out of the table.")
         if stated is not None and (stated - found) % 65536:
-            raise DataError(f"{path}.dat, lead {lead}: the checksum is {found}, but the header says {stated}; {advice}")
+            raise DataError(f"{path}.dat, lead {lead}: the checksum is {found}, but the header says {stated}; {_AGAIN}")
 
 
 # --- the cache
 
 
-def _fingerprint(root: Path, names: Sequence[str], sampling_rate: int) -> str:
-    """Name a set of records as they are now: any change to one of their files gives another name."""
-    known = hashlib.sha256(repr((_CACHE_VERSION, str(root.resolve()), sampling_rate)).encode())
-    for name in names:
+def _fingerprint(job: _Job) -> str:
+    known = hashlib.sha256(repr((_CACHE_VERSION, str(job.root.resolve()), job.sampling_rate)).encode())
+    for entry, found in zip(job.entries, job.found, strict=True):
         # The change time too: a copying tool can set the modification time back, but not this one.
-        stats = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in _record_stats(root / name).values()]
-        known.update(repr((name, stats)).encode())
+        files = () if isinstance(found, DataError) else found
+        stats = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in files]
+        known.update(repr((entry.name, stats)).encode())
     return known.hexdigest()[:32]
 
 
 def _from_cache(path: Path, n_records: int) -> np.ndarray | None:
     try:
-        with path.open("rb") as file:
-            signals = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError):
+        signals = load_array(path)
+        os.utime(path)  # it was used: see _make_room
+    except (DataError, OSError):
         return None
     usable = signals.dtype == np.float32 and signals.ndim == 3 and signals.shape[:2] == (n_records, len(LEADS))
     return signals if usable else None
 
 
-def _to_cache(path: Path, signals: np.ndarray) -> None:
+def _read_into_cache(job: _Job, path: Path) -> tuple[np.ndarray, _Errors]:
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(workplace(path, settings=path.name, wait=_CACHE_WAIT))
+        except DataError as error:
+            _warn_not_kept(error)
+            return _read_records(job)
+        # Another process may have read the same records while this one waited.
+        signals = _from_cache(path, len(job.entries))
+        if signals is not None:
+            return signals, _explain(job, signals)
+        with _GrowingCache(place / path.name) as cache:
+            signals, errors = _read_records(job, cache)
+            problem = cache.finish(path)
+    if problem is None:
+        _make_room(path)
+    else:
+        _warn_not_kept(f"can't write {path}: {problem.strerror}.")
+    return signals, errors
+
+
+class _GrowingCache:
+    """A file of signals that grows record by record, so that what a killed process read isn't read again."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file: BinaryIO | None = None
+        self.problem: OSError | None = None
+
+    def __enter__(self) -> "_GrowingCache":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def fill(self, signals: np.ndarray) -> int:
+        """Copy what the file has into `signals`, (N, 12, T); return the number of records."""
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(signals))
+        try:
+            self.file = open(self.path, "r+b" if self.path.exists() else "x+b")
+            return self._resume(signals, header.getvalue())
+        except OSError as error:
+            self._give_up(error)
+            return 0
+
+    def _resume(self, signals: np.ndarray, header: bytes) -> int:
+        there = self.file.read(len(header)) == header
+        size = os.fstat(self.file.fileno()).st_size - len(header)
+        # A record of which only a part was written doesn't count.
+        n_records = min(size // signals[0].nbytes, len(signals)) if there else 0
+        self.file.seek(0)
+        self.file.write(header)
+        if n_records:
+            self.file.readinto(memoryview(signals[:n_records]).cast("B"))
+        self.file.truncate()
+        return n_records
+
+    def append(self, signal: np.ndarray) -> None:
+        if self.file is not None:
+            try:
+                self.file.write(signal.data)
+            except OSError as error:
+                self._give_up(error)
+
+    def finish(self, path: Path) -> OSError | None:
+        """Give the complete file its name, or tell why there is none."""
+        try:
+            self._close()
+            if self.problem is None:
+                os.replace(self.path, path)
+        except OSError as error:
+            self.problem = error
+        return self.problem
+
+    def _give_up(self, error: OSError) -> None:
+        self.problem = error
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            self.path.unlink()
+
+    def _close(self) -> None:
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
+
+
+def _warn_not_kept(reason: object) -> None:
+    warnings.warn(
+        f"the signals were read but not kept for next time: {reason} ECGCOURSE_CACHE names the folder.",
+        EcgCourseWarning,
+        stacklevel=5,  # whoever called the public function,
+    )
+
+
+def _make_room(newest: Path) -> None:
+    """Remove what was used least lately, finished or not, until the cache is small enough."""
+    finished = list(newest.parent.glob("signals-*.npy"))
+    begun = list(newest.parent.glob(".signals-*.npy.partial/signals-*.npy"))
+    total = 0
+    for path in sorted([*finished, *begun], key=_last_use, reverse=True):
+        with suppress(OSError):
+            total += path.stat().st_size
+        if total > _CACHE_BYTES and path != newest:
+            _remove_cache(path)
+
+
+def _last_use(path: Path) -> float:
     try:
-        with whole_file(path) as temporary:
-            np.save(temporary, signals)
-    except DataError as error:
-        warnings.warn(
-            f"the signals were read but not kept for next time: {error} ECGCOURSE_CACHE names the folder.",
-            EcgCourseWarning,
-            stacklevel=3,
-        )
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove_cache(path: Path) -> None:
+    if not path.parent.name.startswith("."):
+        path.unlink(missing_ok=True)
+        return
+    remove_leftovers(path.parent.parent / path.name)

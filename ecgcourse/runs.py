@@ -11,7 +11,6 @@ import math
 import os
 import platform
 import random
-import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -30,7 +29,7 @@ import ecgcourse
 from ecgcourse.datasets import BatchOrder
 from ecgcourse.distributed import Team
 from ecgcourse.errors import CheckpointError, DataError, SettingError
-from ecgcourse.files import whole_file
+from ecgcourse.files import check_zip, read_json, remove_leftovers, whole_file
 
 PROGRESS_FORMAT = "ecgcourse-progress/1"
 LAST, BEST, HISTORY, CONFIG = "last.pt", "best.pt", "history.csv", "config.json"
@@ -342,9 +341,25 @@ def starts(folder: str | os.PathLike) -> list[dict]:
     if not path.exists():
         return []
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["starts"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return list(read_json(path)["starts"])
+    except (DataError, TypeError, KeyError) as error:
         raise DataError(f"{path} doesn't list the starts of a run; move it away") from error
+
+
+def load_tensors(path: Path) -> object:
+    """Read what torch.save wrote: tensors and plain values, to the CPU, running no code that the file may hold.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged or something else, or promises more than it holds.
+    """
+    try:
+        check_zip(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # What a damaged file raises depends on where the unpickler stumbles.
+    except Exception as error:
+        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
 
 
 def read_progress(path: Path) -> dict:
@@ -355,11 +370,7 @@ def read_progress(path: Path) -> dict:
     CheckpointError
         The file is damaged or something else.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    # What a damaged file raises depends on where the unpickler stumbles.
-    except Exception as error:
-        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
+    content = load_tensors(path)
     if not isinstance(content, dict) or content.get("format") != PROGRESS_FORMAT:
         raise CheckpointError(f"{path} isn't a checkpoint to go on from: no format {PROGRESS_FORMAT!r}")
     for name, kind in (("training", dict), ("data", dict), ("rows", list), ("losses", torch.Tensor)):
@@ -392,18 +403,12 @@ def _held(folder: Path, team: Team) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
     try:
-        _sweep(folder)
+        for name in FILES:
+            remove_leftovers(folder / name)
         yield
     finally:
         (folder / LOCK).unlink(missing_ok=True)
         lock.release()
-
-
-def _sweep(folder: Path) -> None:
-    for name in FILES:
-        for left in folder.glob(f".{name}.*"):
-            if left.is_dir():
-                shutil.rmtree(left)
 
 
 def _random_state(device: torch.device) -> torch.Tensor:

@@ -27,10 +27,10 @@ from tqdm import tqdm
 from ecgcourse import distributed, metrics, models
 from ecgcourse.datasets import loader, to_float
 from ecgcourse.distributed import Team
-from ecgcourse.errors import CheckpointError, DataError, SettingError
-from ecgcourse.files import whole_file
+from ecgcourse.errors import CheckpointError, DataError, SettingError, in_words
+from ecgcourse.files import stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
-from ecgcourse.runs import BEST, HISTORY, Run, Tally
+from ecgcourse.runs import BEST, HISTORY, Run, Tally, load_tensors
 from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
@@ -40,7 +40,7 @@ EPOCH_THRESHOLD = 0.5
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 DEVICE_WORDS = "auto, cpu, mps, cuda or cuda:NUMBER"
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -195,13 +195,20 @@ class History:
     @classmethod
     def from_csv(cls, path: str | os.PathLike) -> "History":
         """Read what :meth:`to_csv` wrote; DataError for a file that isn't a history."""
+        stat_file(path)
         try:
             frame = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} can't be read as a history: {error}") from error
+        # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
+        except Exception as error:
+            raise DataError(f"{path} can't be read as a history: {in_words(error)}") from error
         missing = [name for name in ("epoch", "train_loss", "val_loss") if name not in frame]
         if missing:
             raise DataError(f"{path} isn't a history of training: it has no column {', '.join(missing)}")
+        frame = frame.apply(pd.to_numeric, errors="coerce")
+        if frame["epoch"].tolist() != [*range(1, len(frame) + 1)] or not np.isfinite(frame.to_numpy(float)).all():
+            raise DataError(
+                f"{path} isn't a history of training: its epochs must be 1, 2, 3, … and all values finite numbers"
+            )
         return cls(frame.to_dict("records"))
 
 
@@ -530,9 +537,13 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
     content = _read_checkpoint(Path(path))
     settings = content["settings"]
     try:
+        # First with sizes alone: damaged settings can ask for more memory than there is.
+        with torch.device("meta"):
+            models.create(**settings).load_state_dict(content["state_dict"], assign=True)
         model = models.create(**settings)
         model.load_state_dict(content["state_dict"])
-    except (SettingError, RuntimeError, TypeError) as error:
+    # What settings or weights of a wrong kind raise depends on where PyTorch stumbles.
+    except Exception as error:
         # PyTorch lists every weight that doesn't fit, one a line; the first two lines say enough.
         reason = " ".join(str(error).split("\n")[:2])
         raise CheckpointError(f"{path}: its weights don't fit the model {settings}: {reason}") from error
@@ -542,15 +553,11 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
 def _read_checkpoint(path: Path) -> dict:
     if not path.is_file():
         raise CheckpointError(f"{path} isn't there; train first, or name the folder of a finished run")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    # What a damaged file raises depends on where the unpickler stumbles.
-    except Exception as error:
-        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
+    content = load_tensors(path)
     if not isinstance(content, dict) or content.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(f"{path} isn't a checkpoint of this package: no format {CHECKPOINT_FORMAT!r}")
     for name, needed in (("classes", CLASSES), ("leads", IMAGE_LEADS)):
-        if tuple(content.get(name, ())) != needed:
+        if content.get(name) != list(needed):
             raise CheckpointError(
                 f"{path}: its {name} are {content.get(name)}, but {list(needed)} are needed; train again"
             )

@@ -1,7 +1,10 @@
 """The command line: what it writes, what it prints, and how it says no."""
 
 import json
+import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import warnings
@@ -500,20 +503,27 @@ def test_a_folder_that_can_not_be_written_is_named(
         (["evaluate"], "RUN"),
         (["train", "--epoch-count", "3"], "--epoch-count"),
         (["train", "--epochs", "many"], "many"),
-        (["train", "--epochs", "0"], "epochs=0"),
-        (["train", "--learning-rate", "nan"], "learning_rate=nan"),
+        (["train", "--epochs", "0"], "--epochs: '0' isn't allowed"),
+        (["train", "--learning-rate", "nan"], "--learning-rate: 'nan' isn't allowed"),
         (["train", "--optimizer", "lbfgs"], "lbfgs"),
         (["train", "--device", "gpu"], "device='gpu'"),
         (["train", "--device", "cuda:99"], "device='cuda:99' isn't there"),
-        (["train", "--patience", "-1"], "patience=-1"),
-        (["train", "--size", "0"], "size=0"),
+        (["train", "--patience", "-1"], "--patience: '-1' isn't allowed"),
+        (["train", "--size", "0"], "--size: '0' isn't allowed"),
         (["train", "--model", "resnet"], "no model is called 'resnet'"),
-        (["train", "--filters", "0"], "filters=0"),
+        (["train", "--filters", "0"], "--filters: '0' isn't allowed"),
         (["train", "--size", "66"], "size=66"),
         (["images", "out", "--partition", "9"], "'9'"),
-        (["images", "out", "--size", "0"], "size=0"),
-        (["practice", "out", "--records", "0"], "n_records=0"),
-        (["practice", "out", "--seed", "-1"], "seed=-1"),
+        (["images", "out", "--size", "0"], "--size: '0' isn't allowed; it must be a whole number from 1 to 4096"),
+        (["practice", "out", "--records", "0"], "--records: '0' isn't allowed"),
+        (["practice", "out", "--seed", "-1"], "--seed: '-1' isn't allowed"),
+        (["images", "out", "--size", "-1"], "--size: '-1'"),
+        (["train", "--l2-decay", "inf"], "--l2-decay: 'inf'"),
+        (["train", "--dropout", "1"], "at least 0 and below 1"),
+        (["train", "--learning-rate", "0"], "a number above 0"),
+        (["train", "--workers", "9999"], "--workers"),
+        (["train", "--size", "4096", "--filters", "4096"], "choose a smaller --size or --filters"),
+        (["evaluate", "run", "--batch-size", "1e3"], "--batch-size"),
     ],
 )
 def test_impossible_words_are_named_in_one_line(
@@ -530,13 +540,219 @@ def test_impossible_words_are_named_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("practice", "out"), "the same command goes on"),
+        (("images", "out", "--size", "4"), "the same command goes on"),
+        (("train", *QUICK, "--out", "run"), "--resume --out run goes on"),
+    ],
+)
+def test_ctrl_c_ends_with_130_and_a_line_of_advice(
+    words: tuple[str, ...],
+    advice: str,
+    practice_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(practice, "write", interrupted)
-    assert command("practice", tmp_path / "out") == 130
-    assert capsys.readouterr().err == "stopped\n"
+    monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
+    monkeypatch.chdir(tmp_path)
+    for module, name in ((practice, "_make_chunk"), (datasets, "_write_tiff"), (training, "train_one_epoch")):
+        monkeypatch.setattr(module, name, interrupted)
+    assert command(*words) == 130
+    error = capsys.readouterr().err
+    assert error.startswith("stopped; ") and error.count("\n") == 1 and advice in error
+    monkeypatch.undo()
+    monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
+    monkeypatch.chdir(tmp_path)
+    if "goes on" in advice:
+        assert command(*words[:2], *(("--records", "3") if words[0] == "practice" else words[2:])) == 0
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def work(*_: object, **__: object) -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1000 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+)
+def test_no_memory_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(practice, "write", raising(error))
+    assert "isn't enough memory" in refusal(capsys, "practice", "out")
+
+
+def test_a_mistake_in_the_package_is_not_hidden(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(practice, "write", raising(RuntimeError("a mistake")))
+    with pytest.raises(RuntimeError, match="a mistake"):
+        command("practice", "out")
+
+
+def on_a_terminal(words: list[str], cwd: Path) -> tuple[int, str, str]:
+    """Run a command whose stderr is a terminal; return its status, its output and what the terminal got."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "ecgcourse", *words],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(ours)
+    return ended.returncode, ended.stdout, seen.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_progress_has_a_rate_and_is_for_terminals_only(tmp_path: Path):
+    words = ["practice", "out", "--records", "30"]
+    status, out, seen = on_a_terminal(words, tmp_path)
+    assert (status, out) == (0, "out\n") and "30/30" in seen and "record/s" in seen and "<" in seen
+    shutil.rmtree(tmp_path / "out")
+    assert on_a_terminal([*words, "--quiet"], tmp_path) == (0, "out\n", "")
+    shutil.rmtree(tmp_path / "out")
+    ended = process("-m", "ecgcourse", "practice", str(tmp_path / "out"), "--records", "30")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_quiet_prints_results_only(practice_root: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("train", practice_root, *QUICK, "--out", tmp_path / "run", "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("results: ") and out.count("\n") == 1 and err == ""
+    assert (tmp_path / "run" / "history.csv").read_bytes() == (run / "history.csv").read_bytes()
+    assert command("evaluate", tmp_path / "run", "--data", practice_root, "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert "AUROC" in out and err == ""
+
+
+@pytest.mark.parametrize("words", [[], ["practice"], ["images"], ["train"], ["evaluate"]])
+def test_help_tells_the_exit_statuses(words: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        command(*words, "--help")
+    text = capsys.readouterr().out
+    assert all(re.search(rf"^  {status} +\w", text, re.M) for status in (0, 2, 130))
+    assert not words or "--quiet" in text
+
+
+# --- skipping bad records
+
+
+def damaged_copy(practice_root: Path, folder: Path) -> tuple[Path, dict[str, list[int]]]:
+    """A copy of the set in which the second and the last record of each partition are damaged."""
+    data = Path(shutil.copytree(practice_root, folder))
+    bad = {}
+    for part, table in ptbxl.split(ptbxl.read_table(data)).items():
+        bad[part] = [int(table.index[1]), int(table.index[-1])]
+        first, second = (data / table.loc[ecg_id, "filename_lr"] for ecg_id in bad[part])
+        first.with_name(f"{first.name}.dat").unlink()
+        header = second.with_name(f"{second.name}.hea")
+        header.write_text(header.read_text().replace(" 12 100 1000", " 12 100 900"))
+    return data, bad
+
+
+def test_skipping_trains_and_judges_without_the_damaged(
+    practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data, bad = damaged_copy(practice_root, tmp_path / "data")
+    out = tmp_path / "run"
+    assert command("train", data, *QUICK, "--out", out, "--skip-bad") == 0
+    assert f"left out 4 damaged records: see {out / 'bad_records.csv'}\n" in capsys.readouterr().err
+    listed = pd.read_csv(out / "bad_records.csv")
+    assert list(listed.columns) == ["ecg_id", "file", "reason"]
+    assert sorted(listed["ecg_id"]) == sorted(bad["train"] + bad["val"])
+    assert all(name in reason for name, reason in zip(listed["file"], listed["reason"], strict=True))
+    # The same as if they had never been in the table.
+    edit_table(data, lambda table: table[~table["ecg_id"].isin(sum(bad.values(), []))])
+    assert command("train", data, *QUICK, "--out", tmp_path / "without") == 0
+    assert (tmp_path / "without" / "history.csv").read_bytes() == (out / "history.csv").read_bytes()
+
+
+def test_skipping_judges_without_the_damaged(
+    practice_root: Path, copied_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data, bad = damaged_copy(practice_root, tmp_path / "data")
+    assert "_lr" in refusal(capsys, "evaluate", copied_run, "--data", data)
+    words = ("evaluate", copied_run, "--data", data, "--partition", "val", "--skip-bad", "--json")
+    assert command(*words, tmp_path / "m.json") == 0
+    n_val = len(ptbxl.split(ptbxl.read_table(data))["val"])
+    assert json.loads((tmp_path / "m.json").read_text())["n_records"] == n_val - 2
+    assert pd.read_csv(copied_run / "bad_records_val.csv")["ecg_id"].tolist() == bad["val"]
+
+
+def test_skipping_keeps_images_labels_and_numbers_together(
+    practice_root: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data, bad = damaged_copy(practice_root, tmp_path / "data")
+    out = tmp_path / "out"
+    assert command("images", data, out, "--partition", "all", "--size", SIZE, "--skip-bad") == 0
+    for part, table in ptbxl.split(ptbxl.read_table(data)).items():
+        numbers = pd.read_csv(out / part / "records.csv", index_col="number")["ecg_id"]
+        whole = pd.read_csv(images / part / "records.csv", index_col="ecg_id")["number"]
+        assert numbers.tolist() == [ecg_id for ecg_id in table.index if ecg_id not in bad[part]]
+        assert pd.read_csv(out / part / "bad_records.csv")["ecg_id"].tolist() == bad[part]
+        for number, ecg_id in numbers.items():
+            for name in ("images/{}.tif", "labels/{}.npy"):
+                expected = images / part / name.format(whole[ecg_id])
+                assert (out / part / name.format(number)).read_bytes() == expected.read_bytes()
+        assert len(list((out / part / "images").iterdir())) == len(numbers)
+
+
+def test_skipping_leaves_out_damaged_images(
+    images: Path, copied_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data = Path(shutil.copytree(images, tmp_path / "data"))
+    (data / "val" / "images" / "2.tif").write_bytes(b"II*")
+    (data / "val" / "labels" / "0.npy").unlink()
+    assert "0.npy is missing" in refusal(capsys, "evaluate", copied_run, "--data", data, "--partition", "val")
+    words = ("evaluate", copied_run, "--data", data, "--partition", "val", "--skip-bad")
+    assert command(*words) == 0
+    ecg_ids = pd.read_csv(data / "val" / "records.csv")["ecg_id"]
+    assert pd.read_csv(copied_run / "bad_records_val.csv")["ecg_id"].tolist() == [ecg_ids[0], ecg_ids[2]]
+    dataset = datasets.from_data(data, "val", SIZE, skip_bad=True)
+    whole = datasets.from_data(images, "val", SIZE)
+    kept = [number for number in range(len(whole)) if number not in (0, 2)]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(dataset[:], whole[kept], strict=True))
+
+
+def test_skipping_may_not_lose_everything_or_a_class(
+    practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data = Path(shutil.copytree(practice_root, tmp_path / "data"))
+    table = ptbxl.split(ptbxl.read_table(data))["val"]
+    for name in table[table["HYP"]]["filename_lr"]:
+        (data / f"{name}.hea").unlink()
+    words = ("train", data, *QUICK, "--skip-bad", "--out", tmp_path / "run")
+    assert "none is left that is HYP" in refusal(capsys, *words)
+    shutil.rmtree(data / "records100")
+    assert "none of the" in refusal(capsys, *words)
+    assert "none of the" in refusal(capsys, "images", data, tmp_path / "out", "--skip-bad")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "out"] == ["data"]
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_written_images_are_the_rendered_ones(written: Path, rendered: datasets.
 def test_more_records_than_one_batch_are_numbered_through(
     practice_root: Path, rendered: datasets.RenderedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(datasets, "WRITE_BATCH", 10)
+    monkeypatch.setattr(datasets, "WRITE_PIXELS", 10 * 9 * SIZE**2)
     out = datasets.write_images(practice_root, tmp_path / "out", ("train",), SIZE)
     read = datasets.from_data(out, "train", SIZE)
     assert torch.equal(read[:][0], rendered[:][0])
@@ -238,21 +238,69 @@ def test_a_taken_folder_is_refused_before_anything_is_written(practice_root: Pat
     assert [path.name for path in (tmp_path / "val").iterdir()] == ["precious"]
 
 
-def test_an_interrupted_writing_leaves_no_partition(
-    practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    written = []
+def stop_writing_after(monkeypatch: pytest.MonkeyPatch, count: int, interruption: BaseException) -> list[Path]:
+    write, written = tifffile.imwrite, []
 
     def interrupted(path: Path, *args, **kwargs) -> None:
-        if len(written) == 3:
-            raise KeyboardInterrupt
+        if len(written) == count:
+            raise interruption
         written.append(path)
+        write(path, *args, **kwargs)
 
     monkeypatch.setattr(tifffile, "imwrite", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        datasets.write_images(practice_root, tmp_path / "out", ("train",), SIZE)
-    assert len(written) == 3
+    return written
+
+
+def every_file(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interrupted_writing_is_gone_on_with(
+    practice_root: Path, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+):
+    n_images = len(list(written.rglob("*.tif")))
+    with monkeypatch.context() as patch:
+        stop_writing_after(patch, n_images - 3, interruption)
+        with pytest.raises((KeyboardInterrupt, DataError)):
+            datasets.write_images(practice_root, tmp_path / "out", ("train", "val"), SIZE)
+    assert list((tmp_path / "out").glob("[!.]*")) == []
+    with monkeypatch.context() as patch:
+        again = stop_writing_after(patch, n_images, AssertionError())
+        datasets.write_images(practice_root, tmp_path / "out", ("train", "val"), SIZE)
+    assert len(again) == 3
+    assert every_file(tmp_path / "out") == every_file(written)
+
+
+def test_images_of_other_settings_are_never_mixed_in(
+    practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    expected = datasets.write_images(practice_root, tmp_path / "expected", ("val",), 4)
+    with monkeypatch.context() as patch:
+        stop_writing_after(patch, 2, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            datasets.write_images(practice_root, tmp_path / "out", ("val",), 8)
+    datasets.write_images(practice_root, tmp_path / "out", ("val",), 4)
+    assert every_file(tmp_path / "out") == every_file(expected)
+
+
+def test_an_error_in_the_data_leaves_no_partition(practice_root: Path, tmp_path: Path):
+    data = Path(shutil.copytree(practice_root, tmp_path / "data"))
+    name = ptbxl.split(ptbxl.read_table(data))["val"]["filename_lr"].iloc[0]
+    (data / f"{name}.dat").unlink()
+    with pytest.raises(DataError, match=r"\.dat can't be opened"):
+        datasets.write_images(data, tmp_path / "out", ("train", "val"), SIZE)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_images_that_are_there_are_not_written_again(
+    practice_root: Path, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = Path(shutil.copytree(written, tmp_path / "out"))
+    shutil.rmtree(out / "val")
+    stop_writing_after(monkeypatch, len(list((written / "val" / "images").iterdir())), AssertionError())
+    datasets.write_images(practice_root, out, ("train", "val"), SIZE)
+    assert every_file(out) == every_file(written)
 
 
 @pytest.mark.parametrize("lost", ["images/2.tif", "labels/2.npy", "images/0.tif"])

@@ -494,7 +494,7 @@ def test_ctrl_c_ends_at_once_though_the_server_is_silent(mirror: Mirror, tmp_pat
     out, error = process.communicate(timeout=10)
     assert time.monotonic() - asked < 3
     assert (process.returncode, out) == (130, "")
-    assert error == "the same command goes on from here\nstopped\n"
+    assert error == "stopped; the same command goes on from here\n"
     assert not (tmp_path / ".download").exists() and not ptbxl.is_ptbxl(tmp_path)
     bring(mirror, tmp_path)
     assert_is_a_copy(tmp_path, mirror.root, TABLES | records(N_RECORDS))

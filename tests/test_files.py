@@ -1,10 +1,19 @@
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import pytest
 
 from ecgcourse import files
-from ecgcourse.errors import DataError
+from ecgcourse.errors import DataError, StorageError
+
+# Each process is forked from one that has imported the package, and shares no thread with pytest.
+SERVER = multiprocessing.get_context("forkserver")
 
 
 def test_a_whole_file_appears_with_its_parents_and_nothing_else(tmp_path):
@@ -92,6 +101,213 @@ def test_a_whole_folder_never_replaces_anything(tmp_path, kind):
         raise AssertionError("the body must not run")
     assert (target if kind == "file" else target / "mine").read_text() == "mine"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_that_belong_together_come_in_the_order_named(tmp_path, monkeypatch):
+    moved = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: moved.append(Path(new).name) or replace(old, new))
+    with files.whole_files(tmp_path / "new", ["a.dat", "a.hea"]) as place:
+        for name in ("a.hea", "a.dat"):
+            (place / name).write_text(name)
+        assert [path.name for path in (tmp_path / "new").iterdir() if not path.name.startswith(".")] == []
+    assert moved == ["a.dat", "a.hea"]
+    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {n: n for n in moved}
+
+
+# --- what is cut short
+
+
+def fill(target: Path, settings: object, names: str, stop: BaseException | None = None) -> list[str]:
+    """Write a file for each letter that isn't there yet, then stop or end; return what was written."""
+    written = []
+    with files.whole_folder(target, settings=settings) as folder:
+        for name in names:
+            if not (folder / name).exists():
+                with files.whole_file(folder / name) as temporary:
+                    temporary.write_text(f"{name} {settings}")
+                written.append(name)
+        if stop is not None:
+            raise stop
+    return written
+
+
+CUTS = [KeyboardInterrupt(), OSError(28, "No space left on device"), StorageError("can't write elsewhere")]
+
+
+@pytest.mark.parametrize("stop", CUTS)
+def test_a_folder_that_was_cut_short_is_gone_on_with(tmp_path, stop):
+    with pytest.raises((KeyboardInterrupt, StorageError)):
+        fill(tmp_path / "data", [1], "ab", stop)
+    assert not (tmp_path / "data").exists()
+    assert fill(tmp_path / "data", (1,), "abc") == ["c"]
+    assert {path.name: path.read_text() for path in (tmp_path / "data").iterdir()} == {
+        "a": "a [1]",
+        "b": "b [1]",
+        "c": "c (1,)",
+    }
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+
+
+def test_what_other_settings_left_is_not_mixed_in(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path / "data", {"seed": 1}, "ab", KeyboardInterrupt())
+    assert fill(tmp_path / "data", {"seed": 2}, "bc") == ["b", "c"]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["b", "c"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+
+
+def test_an_error_in_the_work_leaves_nothing(tmp_path):
+    with pytest.raises(DataError, match="bad record"):
+        fill(tmp_path / "data", {}, "ab", DataError("bad record"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def die_at(count: int) -> None:
+    """From now on, kill this process just before its `count`th change of the file system."""
+    changes = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
+    left = count
+
+    def watch(event: str, arguments: tuple) -> None:
+        nonlocal left
+        if event in changes and (event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def in_a_process(work: Callable, *arguments: object) -> int:
+    process = SERVER.Process(target=work, args=arguments)
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def fill_and_die(target: Path, count: int) -> None:
+    die_at(count)
+    fill(target, {"seed": 1}, "abc")
+
+
+def rewrite_and_die(target: Path, count: int) -> None:
+    die_at(count)
+    with files.whole_file(target) as temporary:
+        temporary.write_text("new" * 10_000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_killed_at_any_change_of_the_disk_a_folder_is_whole_or_absent(tmp_path):
+    fill(tmp_path / "expected", {"seed": 1}, "abc")
+    expected = {path.name: path.read_text() for path in (tmp_path / "expected").iterdir()}
+    ends = []
+    while 0 not in ends:
+        (tmp_path / str(len(ends))).mkdir()
+        target = tmp_path / str(len(ends)) / "data"
+        ends.append(in_a_process(fill_and_die, target, len(ends) + 1))
+        if not target.exists():
+            fill(target, {"seed": 1}, "abc")
+        assert {path.name: path.read_text() for path in target.iterdir()} == expected
+        if ends[-1] == 0:
+            assert list(target.parent.iterdir()) == [target]
+    assert set(ends[:-1]) == {-signal.SIGKILL} and len(ends) > 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_killed_at_any_change_of_the_disk_a_file_is_old_or_new(tmp_path):
+    target, ends, found = tmp_path / "table.csv", [], set()
+    while 0 not in ends:
+        target.write_text("old")
+        ends.append(in_a_process(rewrite_and_die, target, len(ends) + 1))
+        found.add(target.read_text())
+        assert len(list(tmp_path.iterdir())) <= 3  # the file, one place, one lock: leftovers never add up
+    assert list(tmp_path.iterdir()) == [target] and found == {"old", "new" * 10_000}
+    assert set(ends[:-1]) == {-signal.SIGKILL} and len(ends) > 5
+
+
+def hold(path: Path, held, go) -> None:
+    with files.workplace(path, settings={}):
+        held.set()
+        go.wait(60)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Another process that holds the place of ``tmp_path / "data"`` until it is told to let go."""
+    held, go = SERVER.Event(), SERVER.Event()
+    process = SERVER.Process(target=hold, args=(tmp_path / "data", held, go))
+    process.start()
+    assert held.wait(60)
+    yield process, go
+    # Not go.set(), which waits for ever for the answer of a process that was killed.
+    process.kill()
+    process.join(60)
+
+
+def test_two_processes_do_not_write_the_same(tmp_path, elsewhere):
+    process, go = elsewhere
+    with pytest.raises(DataError, match="data is being written by another process"):
+        fill(tmp_path / "data", {}, "a")
+    go.set()
+    with files.workplace(tmp_path / "data", wait=60) as place:
+        assert list(place.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_holds_nothing(tmp_path, elsewhere):
+    process, _ = elsewhere
+    process.kill()
+    process.join(60)
+    assert fill(tmp_path / "data", {}, "a") == ["a"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+
+
+# --- reading
+
+
+@pytest.mark.parametrize("array", [np.arange(6).reshape(2, 3), np.zeros((0, 4)), np.float32(3), np.ones(2, bool)])
+def test_an_array_comes_back(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    found = files.load_array(tmp_path / "a.npy")
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype
+
+
+def test_links_may_not_leave_the_folder(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root / "sub", outside):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("content")
+    (root / "inwards").symlink_to(root / "sub" / "file")
+    (root / "outwards").symlink_to(outside / "file")
+    (root / "away").symlink_to(outside)
+    (tmp_path / "alias").symlink_to(root)
+    for start in (root, tmp_path / "alias"):
+        assert files.stat_file(start / "inwards", start).st_size == 7
+        files.check_inside(start / "sub", start)
+        with pytest.raises(DataError, match="outwards leads to .*outside"):
+            files.stat_file(start / "outwards", start)
+        with pytest.raises(DataError, match="away leads to .*outside"):
+            files.check_inside(start / "away", start)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (files.stat_file, files.load_array, files.read_json):
+        for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+            with pytest.raises(DataError, match="isn't an ordinary file"):
+                read(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[NaN]", '{"a": Infinity}', "[" * 100_000, "\udc80", "1" * 5000])
+def test_what_is_no_json_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match="a.json can't be read as JSON"):
+        files.read_json(tmp_path / "a.json")
+
+
+# --- the cache
 
 
 def test_the_cache_is_where_the_user_says(tmp_path, monkeypatch):

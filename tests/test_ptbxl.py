@@ -209,7 +209,7 @@ BAD_TABLES = {
         lambda f: edit_first(f, "ecg_id", 2),
         ["ptbxl_database.csv", "ecg_id 2 occurs more than once"],
     ),
-    "ecg_id no number": (lambda f: edit_first(f, "ecg_id", "x"), ["line 2", "ecg_id is x", "whole number"]),
+    "ecg_id no number": (lambda f: edit_first(f, "ecg_id", "x"), ["line 2", "ecg_id is 'x'", "whole number"]),
     "fold 11": (lambda f: edit_first(f, "strat_fold", 11), ["ecg_id 1", "strat_fold is 11", "from 1 to 10"]),
     "fold 0": (lambda f: edit_first(f, "strat_fold", 0), ["ecg_id 1", "strat_fold is 0"]),
     "fold 2.5": (lambda f: edit_first(f, "strat_fold", 2.5), ["ecg_id 1", "strat_fold is 2.5"]),
@@ -503,18 +503,69 @@ def test_other_rows_and_another_rate_have_their_own_cache(folder, cache):
     assert len(list(cache.iterdir())) == 3
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_write_leaves_nothing(folder, cache, monkeypatch, interruption):
-    def interrupted(path, signals):
-        path.write_bytes(b"\x93NUMPY half of it")
-        raise interruption
+def stop_reading_at(monkeypatch, count, interruption):
+    read, calls = wfdb.rdrecord, []
 
+    def interrupted(*args, **settings):
+        calls.append(args)
+        if len(calls) == count:
+            raise interruption
+        return read(*args, **settings)
+
+    monkeypatch.setattr(wfdb, "rdrecord", interrupted)
+
+
+def test_an_interrupted_reading_is_gone_on_with(folder, cache, monkeypatch):
+    expected = ptbxl.read_signals(folder, many(folder), cache=False)
     with monkeypatch.context() as patch:
-        patch.setattr(np, "save", interrupted)
-        with pytest.raises(interruption):
-            ptbxl.read_signals(folder, many(folder))
+        stop_reading_at(patch, 60, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ptbxl.read_signals(folder, many(folder), workers=1)
+    assert [path.name for path in cache.glob("signals-*")] == []
+    # Chunks of 32 come back at a time: 32 were kept, 34 and the record that tells the length are to be read.
+    with monkeypatch.context() as patch:
+        stop_reading_at(patch, 36, AssertionError)
+        np.testing.assert_array_equal(ptbxl.read_signals(folder, many(folder), workers=1), expected)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_reading_that_fails_leaves_nothing(folder, cache):
+    path = folder / first_record(folder)
+    edit_data(lambda samples: samples + 1)(path)
+    with pytest.raises(DataError, match="checksum"):
+        ptbxl.read_signals(folder, many(folder))
     assert list(cache.iterdir()) == []
-    assert ptbxl.read_signals(folder, many(folder)).shape == (COPIES * SMALL, 12, 1000)
+
+
+def test_a_disk_that_is_full_is_a_warning(folder, cache, monkeypatch):
+    class Full(ptbxl._GrowingCache):
+        def append(self, signal):
+            self._give_up(OSError(28, "No space left on device"))
+
+    monkeypatch.setattr(ptbxl, "_GrowingCache", Full)
+    with pytest.warns(EcgCourseWarning, match="No space left on device") as caught:
+        signals = ptbxl.read_signals(folder, many(folder))
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(signals, ptbxl.read_signals(folder, many(folder), cache=False))
+    assert list(cache.iterdir()) == []
+
+
+def test_the_cache_keeps_to_its_size(folder, cache, monkeypatch):
+    table = many(folder)
+    for rows in (table, table[::-1]):
+        ptbxl.read_signals(folder, rows)
+    first, second = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    os.utime(second, (1, 1))
+    ptbxl.read_signals(folder, table)  # from now on the first is the one used last
+    size = first.stat().st_size
+    monkeypatch.setattr(ptbxl, "_CACHE_BYTES", 2 * size)
+    begun = cache / ".signals-0.npy.partial"
+    begun.mkdir()
+    (begun / "signals-0.npy").write_bytes(b"0")
+    os.utime(begun / "signals-0.npy", (0, 0))
+    ptbxl.read_signals(folder, table.iloc[1:])
+    assert first.exists() and not second.exists() and not begun.exists()
+    assert sum(path.stat().st_size for path in cache.iterdir()) <= 2 * size
 
 
 def truncate(path):

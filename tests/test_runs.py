@@ -209,7 +209,7 @@ def test_patience_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_what_a_killed_process_left_is_swept_away(whole: Path, tmp_path: Path):
     fit(tmp_path, epochs=1)
-    for name in (".last.pt.abc", ".best.pt.def"):
+    for name in (".last.pt.partial", ".best.pt.partial"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "part").write_bytes(b"half")
     fit(tmp_path, resume=True)
