@@ -12,6 +12,9 @@ from ecgcourse.errors import DataError, SettingError
 FIELDS = ("GAF", "MTF", "RP")
 """The order of the fields inside an image stack."""
 
+MTF_WHITE = 5.0
+"""Share of transitions that is white in the images of Narotamo et al. 2024. No share is above 1."""
+
 LARGEST = 4096
 """Largest side S of an image in pixels that is written or read: nine such images have 151 MB."""
 
@@ -144,16 +147,16 @@ def recurrence(x: np.ndarray) -> np.ndarray:
     return np.abs(x[:, None] - x[None, :])
 
 
-def grey(name: str, field: np.ndarray) -> np.ndarray:
+def grey(name: str, field: np.ndarray, mtf_white: float = MTF_WHITE) -> np.ndarray:
     """Scale a field (T, T) to the [0, 1] in which its image is stored.
 
-    ``(g + 1) / 2`` for GAF; ``P / 5`` for MTF, so that its grey levels stop at 51 of 255; RP as it is.
-    These are the scales of Narotamo et al. 2024.
+    ``(g + 1) / 2`` for GAF; ``P / mtf_white`` for MTF, so that by default its grey levels stop at 51 of 255; RP
+    as it is. The defaults are the scales of Narotamo et al. 2024.
     """
     if name == "GAF":
         return (field + 1) / 2
     if name == "MTF":
-        return field / 5
+        return field / mtf_white
     if name == "RP":
         return field
     raise SettingError(f"grey: no field is called {name!r}; the fields are {', '.join(FIELDS)}")
@@ -209,7 +212,7 @@ def resize(field: np.ndarray, size: int) -> np.ndarray:
     return rows[:, first] * (1 - weight) + rows[:, second] * weight
 
 
-def images(x: np.ndarray, size: int = 256) -> np.ndarray:
+def images(x: np.ndarray, size: int = 256, mtf_white: float = MTF_WHITE) -> np.ndarray:
     """All images of one record, the long way: each field in full, resized, cut to whole grey levels.
 
     Parameters
@@ -218,6 +221,8 @@ def images(x: np.ndarray, size: int = 256) -> np.ndarray:
         Signals in [0, 1].
     size : int
         Side of an image in pixels.
+    mtf_white : float
+        As for :func:`ecgcourse.render.render`.
 
     Returns
     -------
@@ -225,7 +230,8 @@ def images(x: np.ndarray, size: int = 256) -> np.ndarray:
         Lead-major: GAF, MTF, RP of the first lead, then of the next.
     """
     transforms = {"GAF": gramian_angular, "MTF": markov_transition, "RP": recurrence}
-    stack = [resize(grey(name, transforms[name](lead)), size) for lead in np.atleast_2d(x) for name in FIELDS]
+    leads = np.atleast_2d(x)
+    stack = [resize(grey(name, transforms[name](lead), mtf_white), size) for lead in leads for name in FIELDS]
     return (np.stack(stack) * 255).astype(np.uint8)
 
 

@@ -12,6 +12,8 @@ import numba
 import numpy as np
 import torch
 
+from ecgcourse.fields import MTF_WHITE
+
 # About half a millisecond of work: small enough to share out evenly, large enough to be worth handing over.
 LEADS_A_TASK = 48
 # Below this many leads a thread, starting threads costs more than they save.
@@ -28,7 +30,13 @@ compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"co
 
 
 def fill(
-    x: np.ndarray, first: np.ndarray, second: np.ndarray, weight: np.ndarray, edges: np.ndarray, images: np.ndarray
+    x: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    weight: np.ndarray,
+    edges: np.ndarray,
+    images: np.ndarray,
+    mtf_white: float = MTF_WHITE,
 ) -> None:
     """Write the images of many leads, on as many threads as torch and Numba allow.
 
@@ -45,8 +53,10 @@ def fill(
         As :func:`ecgcourse.fields.bin_edges` gives them.
     images : (M, 3, S, S) uint8 array
         Written: GAF, MTF, RP of each lead. C-contiguous.
+    mtf_white : float
+        As for :func:`ecgcourse.render.render`.
     """
-    settings = (first, second, weight.astype(np.float32), rounded_down(edges, x.dtype))
+    settings = (first, second, weight.astype(np.float32), rounded_down(edges, x.dtype), mtf_white)
     threads = min(n_threads(), len(x) // LEADS_A_THREAD)
     if threads < 2:
         _fill(x, *settings, images)
@@ -79,7 +89,7 @@ def rounded_down(edges: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 @compiled
-def _fill(x, first, second, w, edges, images):
+def _fill(x, first, second, w, edges, mtf_white, images):
     size, bins = len(first), len(edges)
     near, far = np.empty(size, x.dtype), np.empty(size, x.dtype)
     cosine, sine = np.empty(size, np.float32), np.empty(size, np.float32)
@@ -99,7 +109,7 @@ def _fill(x, first, second, w, edges, images):
         _angles(x[lead], near, far, w, cosine, sine)
         _gramian_angular(cosine, sine, images[lead, 0])
         _bin_numbers(x[lead], edges, q)
-        _transition_levels(q, counts, levels)
+        _transition_levels(q, mtf_white, counts, levels)
         _shares(q, first, second, w, shares)
         _rows_of_bins(levels, shares, rows, whole)
         _markov_transition(q, first, second, w, rows, whole, images[lead, 1])
@@ -153,8 +163,8 @@ def _bin_numbers(x, edges, q):
 
 
 @compiled
-def _transition_levels(q, counts, levels):
-    """255 P / 5 for every pair of bins."""
+def _transition_levels(q, mtf_white, counts, levels):
+    """255 P / mtf_white for every pair of bins."""
     bins = len(levels)
     counts[:] = 0
     # Several walks at once: a count that has just been raised isn't ready to be raised again.
@@ -169,14 +179,14 @@ def _transition_levels(q, counts, levels):
             counts[0, a] += counts[walk, a]
         leaving = max(counts[0, a].sum(), 1)
         for b in range(bins):
-            levels[a, b] = _level_of(counts[0, a, b], leaving)
+            levels[a, b] = _level_of(counts[0, a, b], leaving, mtf_white)
 
 
 @compiled
-def _level_of(count, leaving):
+def _level_of(count, leaving, mtf_white):
     if count == 0:
         return np.float32(0)
-    exact = np.float64(count) / np.float64(leaving) / 5 * 255
+    exact = np.float64(count) / np.float64(leaving) / mtf_white * 255
     level = np.float32(exact)
     # 16.999… must not become 17 by being rounded to float32: it would be cut off to another grey level.
     return np.nextafter(level, np.float32(0)) if np.floor(level) > exact else level
@@ -193,7 +203,7 @@ def _shares(q, first, second, w, shares):
 
 @compiled
 def _rows_of_bins(levels, shares, rows, whole):
-    """255/5 P (A Q)ᵀ: the row of pixels of a moment that lies in one bin, for each bin; exact and cut off."""
+    """255 P (A Q)ᵀ / mtf_white: the row of pixels of a moment that lies in one bin, for each bin; exact and cut off."""
     rows[:] = 0
     for a in range(len(levels)):
         for b in range(len(levels)):

@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ecgcourse.fields import MTF_WHITE
 from ecgcourse.fused import rounded_down
 
 # More bins would need tables that a multiprocessor has no room for.
@@ -28,7 +29,11 @@ def can_fill(bins: int) -> bool:
 
 
 def fill(
-    x: torch.Tensor, taps: tuple[np.ndarray, np.ndarray, np.ndarray], edges: np.ndarray, images: torch.Tensor
+    x: torch.Tensor,
+    taps: tuple[np.ndarray, np.ndarray, np.ndarray],
+    edges: np.ndarray,
+    images: torch.Tensor,
+    mtf_white: float = MTF_WHITE,
 ) -> None:
     """Write the images of many leads.
 
@@ -42,6 +47,8 @@ def fill(
         As :func:`ecgcourse.fields.bin_edges` gives them; at most `MOST_BINS`.
     images : (N, 3 L, S, S) uint8, float16, bfloat16 or float32 tensor
         Written, with any strides: GAF, MTF, RP of each lead. Grey levels 0 … 255 as uint8, in [0, 1] as floats.
+    mtf_white : float
+        As for :func:`ecgcourse.render.render`.
     """
     n_records, n_leads, length = x.shape
     size, bins = images.shape[-1], len(edges)
@@ -70,6 +77,7 @@ def fill(
             rows,
             length,
             size,
+            mtf_white,
             BINS=bins,
             BIN_BLOCK=bin_block,
             SAMPLES=SAMPLES,
@@ -103,6 +111,7 @@ def _prepare(
     rows,
     length,
     size,
+    mtf_white,
     BINS: tl.constexpr,
     BIN_BLOCK: tl.constexpr,
     SAMPLES: tl.constexpr,
@@ -115,7 +124,7 @@ def _prepare(
     numbers += lead * 2 * size
     rows += lead * BINS * size
     levels += lead * BIN_BLOCK * BIN_BLOCK
-    lowest, highest, table = _look_through(x, edges, length, BINS, BIN_BLOCK, SAMPLES)
+    lowest, highest, table = _look_through(x, edges, length, mtf_white, BINS, BIN_BLOCK, SAMPLES)
     bin_number = tl.arange(0, BIN_BLOCK)[:, None]
     tl.store(levels + bin_number * BIN_BLOCK + tl.arange(0, BIN_BLOCK)[None, :], table)
     # The table is read below by other threads than those that wrote it.
@@ -138,8 +147,8 @@ def _prepare(
 
 
 @triton.jit
-def _look_through(x, edges, length, BINS: tl.constexpr, BIN_BLOCK: tl.constexpr, SAMPLES: tl.constexpr):
-    """Smallest and largest sample, and 255 P / 5."""
+def _look_through(x, edges, length, mtf_white, BINS: tl.constexpr, BIN_BLOCK: tl.constexpr, SAMPLES: tl.constexpr):
+    """Smallest and largest sample, and 255 P / mtf_white."""
     lowest = tl.full((SAMPLES,), 1.0, tl.float32)
     highest = tl.full((SAMPLES,), 0.0, tl.float32)
     steps = tl.zeros((BIN_BLOCK * BIN_BLOCK,), tl.int32)
@@ -155,7 +164,7 @@ def _look_through(x, edges, length, BINS: tl.constexpr, BIN_BLOCK: tl.constexpr,
         steps += tl.histogram(step, BIN_BLOCK * BIN_BLOCK)
     counts = tl.reshape(steps, (BIN_BLOCK, BIN_BLOCK)).to(tl.float64)
     leaving = tl.maximum(tl.sum(counts, 1), 1.0)
-    exact = counts / leaving[:, None] / 5 * 255
+    exact = counts / leaving[:, None] / mtf_white * 255
     levels = exact.to(tl.float32)
     # As on a CPU: 16.999… must not become 17 by being rounded to float32. The next number below has the next bits.
     below = (levels.to(tl.int32, bitcast=True) - 1).to(tl.float32, bitcast=True)

@@ -33,6 +33,7 @@ def render(
     size: int = 256,
     bins: int = 10,
     *,
+    mtf_white: float = fields.MTF_WHITE,
     out: np.ndarray | torch.Tensor | None = None,
     dtype: torch.dtype = torch.uint8,
     memory_format: torch.memory_format = torch.contiguous_format,
@@ -48,6 +49,9 @@ def render(
         Side S of an image in pixels.
     bins : int
         Bins of the Markov transition field.
+    mtf_white : float
+        Share of transitions that is white in the image of a Markov transition field. 5, that of Narotamo et
+        al. 2024, leaves the grey levels above 51 unused; 1 uses all of them. At least 1.
     out : (N, 3 L, S, S) array or tensor, optional
         Written and returned: of the same kind as `x` and on its device, with a `dtype` of its own. Memory
         that is used again need not be asked for again, which takes time of its own.
@@ -73,7 +77,7 @@ def render(
     DataError
         ``x`` has another shape, is not a float type, or leaves [0, 1] (NaN included); or `out` doesn't fit.
     SettingError
-        ``size`` below 1, fewer than 2 bins, or a `dtype` that images can't have.
+        ``size`` below 1, fewer than 2 bins, `mtf_white` below 1, or a `dtype` that images can't have.
 
     Notes
     -----
@@ -83,13 +87,15 @@ def render(
     in_torch = isinstance(x, torch.Tensor)
     x = x.detach() if in_torch else np.asarray(x)
     _check(x, x.is_floating_point() if in_torch else x.dtype.kind == "f", check)
+    if not 1 <= mtf_white < float("inf"):
+        raise SettingError(f"render: mtf_white={mtf_white}, but it must be a number and at least 1")
     taps, edges = fields.taps(x.shape[-1], size), fields.bin_edges(bins)
     if out is not None:
         images = _checked_out(out, x, size)
     else:
         images = _new_tensor(x, size, dtype, memory_format) if in_torch else _new_array(x, size)
     fill = _fill_tensor if in_torch else _fill_on_cpu
-    fill(x, taps, edges, images)
+    fill(x, taps, edges, images, float(mtf_white))
     return images
 
 
@@ -107,17 +113,17 @@ def _new_tensor(x: torch.Tensor, size: int, dtype: torch.dtype, memory_format: t
     return torch.empty(shape, dtype=dtype, device=x.device, memory_format=memory_format)
 
 
-def _fill_tensor(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor) -> None:
+def _fill_tensor(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor, mtf_white: float) -> None:
     if x.device.type == "cpu" and images.dtype == torch.uint8 and images.is_contiguous():
-        _fill_on_cpu(x, taps, edges, images.numpy())
+        _fill_on_cpu(x, taps, edges, images.numpy(), mtf_white)
     elif x.device.type == "cpu":
-        _fill_and_convert(x, taps, edges, images)
+        _fill_and_convert(x, taps, edges, images, mtf_white)
     elif x.device.type == "cuda" and x.dtype != torch.float64 and _can_use_triton(len(edges)):
         from ecgcourse import fused_gpu
 
-        fused_gpu.fill(x.float().contiguous(), taps, edges, images)
+        fused_gpu.fill(x.float().contiguous(), taps, edges, images, mtf_white)
     else:
-        _fill_by_torch(x, taps, edges, images)
+        _fill_by_torch(x, taps, edges, images, mtf_white)
 
 
 @cache
@@ -129,13 +135,15 @@ def _can_use_triton(bins: int) -> bool:
     return fused_gpu.can_fill(bins)
 
 
-def _fill_on_cpu(x: np.ndarray | torch.Tensor, taps: tuple, edges: np.ndarray, images: np.ndarray) -> None:
+def _fill_on_cpu(
+    x: np.ndarray | torch.Tensor, taps: tuple, edges: np.ndarray, images: np.ndarray, mtf_white: float
+) -> None:
     """One fused pass per lead, see :mod:`ecgcourse.fused`.
 
     NumPy to the last step: torch's own threads do not survive a fork, and this must.
     """
     for part in _chunks(len(x), 8 * x.shape[1] * x.shape[2]):
-        fused.fill(_leads(x[part]), *taps, edges, images[part].reshape(-1, 3, *images.shape[-2:]))
+        fused.fill(_leads(x[part]), *taps, edges, images[part].reshape(-1, 3, *images.shape[-2:]), mtf_white)
 
 
 def _leads(x: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -147,11 +155,13 @@ def _leads(x: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(x, x.dtype if kept else np.float32).reshape(-1, x.shape[-1])
 
 
-def _fill_and_convert(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor) -> None:
+def _fill_and_convert(
+    x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor, mtf_white: float
+) -> None:
     """Images of another type or order: as grey levels first, a few records at a time."""
     for part in _chunks(len(x), images[:1].numel()):
         levels = _new_array(x[part], images.shape[-1])
-        _fill_on_cpu(x[part], taps, edges, levels)
+        _fill_on_cpu(x[part], taps, edges, levels, mtf_white)
         images[part] = _as_type(torch.from_numpy(levels), images.dtype)
 
 
@@ -165,7 +175,7 @@ def _chunks(n_records: int, bytes_a_record: int) -> list[slice]:
 
 
 @torch.no_grad()
-def _fill_by_torch(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor) -> None:
+def _fill_by_torch(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor, mtf_white: float) -> None:
     """The algebra above as plain torch operations, on the device where ``x`` is."""
     resampler = _Resampler(taps, x.device)
     edges = torch.from_numpy(edges).to(x.device, resampler.weight.dtype)
@@ -173,7 +183,7 @@ def _fill_by_torch(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torc
         signals = x[start : start + CHUNK].to(resampler.weight.dtype)
         stack = (
             (_gramian_angular(signals, resampler) + 1) / 2,
-            _markov_transition(signals, resampler, edges) / 5,
+            _markov_transition(signals, resampler, edges) / mtf_white,
             _recurrence(signals, resampler),
         )
         levels = torch.stack([_grey_levels(image) for image in stack], dim=2).flatten(1, 2)

@@ -16,6 +16,9 @@ from ecgcourse.ptbxl import LEADS
 IMAGE_LEADS = ("I", "II", "V2")
 """The three leads whose images the course builds, after Narotamo et al. 2024."""
 
+LARGEST_VOLTAGE = 2.5
+"""What one fixed scale has room for, in mV, above and below 0."""
+
 
 def bandpass(
     x: np.ndarray, fs: float, low: float = 1, high: float = 45, order: int = 2, zero_phase: bool = False
@@ -123,10 +126,77 @@ def min_max(x: np.ndarray) -> np.ndarray:
     return (x - lowest) / np.where(span == 0, 1, span)
 
 
+def z_score(x: np.ndarray) -> np.ndarray:
+    """Scale each lead to mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    x : (..., T) array
+        Signals in any unit, time last.
+
+    Returns
+    -------
+    (..., T) float64 array
+        Dimensionless. A flat lead becomes zeros, and one warning tells how many there were.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite samples.
+    """
+    x = _finite(x, "z_score")
+    # Rounding leaves a flat lead with a deviation that isn't quite 0.
+    flat = np.ptp(x, axis=-1, keepdims=True) == 0
+    _warn_of_flat_leads(int(flat.sum()))
+    deviation = np.where(flat, 1, x.std(axis=-1, keepdims=True))
+    return np.where(flat, 0, (x - x.mean(axis=-1, keepdims=True)) / deviation)
+
+
+def fixed_scale(x: np.ndarray, largest: float = LARGEST_VOLTAGE) -> np.ndarray:
+    """Scale all leads alike to [0, 1], so that a tall wave stays taller than a low one.
+
+    Parameters
+    ----------
+    x : (..., T) array
+        Signals in mV, time last.
+    largest : float
+        Voltage in mV that becomes 1; its negative becomes 0, 0 mV becomes 1/2. What lies outside is cut off.
+
+    Returns
+    -------
+    (..., T) float64 array
+        Dimensionless.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite samples.
+    SettingError
+        `largest` isn't a number above 0.
+    """
+    x = _finite(x, "fixed_scale")
+    if not 0 < largest < np.inf:
+        raise SettingError(f"fixed_scale: largest={largest} mV, but it must be above 0")
+    return np.clip((x / largest + 1) / 2, 0, 1)
+
+
+def millivolt(x: np.ndarray) -> np.ndarray:
+    """Leave signals (..., T) in mV as they are, as float64; DataError for NaN or infinite samples."""
+    return _finite(x, "millivolt")
+
+
+SCALINGS = {"min_max": min_max, "z_score": z_score, "fixed_scale": fixed_scale, "millivolt": millivolt}
+"""How :func:`preprocess` can scale. Images need numbers in [0, 1], which the first and the third give."""
+
+
 def preprocess(
-    x: np.ndarray, fs: float = 100, leads: Sequence[str] = IMAGE_LEADS, zero_phase: bool = False
+    x: np.ndarray,
+    fs: float = 100,
+    leads: Sequence[str] = IMAGE_LEADS,
+    zero_phase: bool = False,
+    scaling: str = "min_max",
 ) -> np.ndarray:
-    """Choose leads, band-pass 1–45 Hz, scale to [0, 1]: the input of every image.
+    """Choose leads, band-pass 1–45 Hz, scale: by default to [0, 1], the input of every image.
 
     Parameters
     ----------
@@ -138,27 +208,31 @@ def preprocess(
         Leads to keep.
     zero_phase : bool
         As in :func:`bandpass`.
+    scaling : {"min_max", "z_score", "fixed_scale", "millivolt"}
+        One of the functions of this module.
 
     Returns
     -------
     (..., len(leads), T) float32 array
-        In [0, 1]. A lead that is flat before the filter becomes zeros, with one warning.
+        With "min_max" and "fixed_scale" in [0, 1]. With the first two, a lead that is flat before the filter becomes zeros, with one warning.
 
     Raises
     ------
     DataError, SettingError
-        As :func:`bandpass`, :func:`select_leads` and :func:`min_max` do.
+        As :func:`bandpass`, :func:`select_leads` and the scaling do; SettingError for an unknown one.
 
     Notes
     -----
     Steps 2 and 3 of the method of Narotamo et al. 2024.
     """
+    if scaling not in SCALINGS:
+        raise SettingError(f"preprocess: scaling={scaling!r}, but it must be {' or '.join(SCALINGS)}")
     chosen = select_leads(x, leads)
     filtered = bandpass(chosen, fs, zero_phase=zero_phase)
     # A constant that is not zero leaves the causal filter as a decaying step, which scaling would blow up
     # to a full-size wave that nobody's heart made.
     flat = np.ptp(chosen, axis=-1, keepdims=True) == 0
-    return min_max(np.where(flat, 0, filtered)).astype(np.float32)
+    return SCALINGS[scaling](np.where(flat, 0, filtered)).astype(np.float32)
 
 
 def _finite(x: np.ndarray, caller: str) -> np.ndarray:

@@ -32,14 +32,14 @@ def render_by(request):
     if request.param == "triton":
         kernels = request.getfixturevalue("kernels")
 
-        def fill(x, taps, edges, images):
-            kernels.fill(x.float().contiguous(), taps, edges, images)
+        def fill(x, taps, edges, images, mtf_white):
+            kernels.fill(x.float().contiguous(), taps, edges, images, mtf_white)
     else:
         fill = {"loops": render._fill_tensor, "torch": render._fill_by_torch}[request.param]
 
-    def run(x, size=256, bins=10, dtype=torch.uint8, memory_format=torch.contiguous_format):
+    def run(x, size=256, bins=10, mtf_white=5.0, dtype=torch.uint8, memory_format=torch.contiguous_format):
         images = render._new_tensor(x, size, dtype, memory_format)
-        fill(x, fields.taps(x.shape[-1], size), fields.bin_edges(bins), images)
+        fill(x, fields.taps(x.shape[-1], size), fields.bin_edges(bins), images, mtf_white)
         return images
 
     run.is_interpreted = request.param == "triton"
@@ -93,16 +93,17 @@ def test_every_pixel_of_every_real_record(real_root):
         (2, 90, 1, 3),
     ],
 )
-def test_any_length_size_leads_and_bins(render_by, leads, length, size, bins):
+@pytest.mark.parametrize("mtf_white", [5.0, 1.0])
+def test_any_length_size_leads_and_bins(render_by, leads, length, size, bins, mtf_white):
     walks = np.random.default_rng(length).normal(size=(3, leads, length)).cumsum(-1)
     x = (walks - walks.min(-1, keepdims=True)) / np.maximum(np.ptp(walks, axis=-1, keepdims=True), 1e-9)
     # In float32, as signals come: a float64 sample beside the edge of a bin would fall into another one.
     x = x.astype(np.float32)
-    images = render_by(torch.from_numpy(x), size, bins).numpy()
+    images = render_by(torch.from_numpy(x), size, bins, mtf_white).numpy()
     reference = [
         [
             fields.resize((fields.gramian_angular(lead) + 1) / 2, size),
-            fields.resize(fields.markov_transition(lead, bins) / 5, size),
+            fields.resize(fields.markov_transition(lead, bins) / mtf_white, size),
             fields.resize(fields.recurrence(lead), size),
         ]
         for lead in x.reshape(-1, length)
@@ -321,3 +322,6 @@ def test_bad_settings_are_refused():
         render.render(x, bins=1)
     with pytest.raises(SettingError, match="dtype"):
         render.render(torch.from_numpy(x), dtype=torch.int32)
+    for white in (0.5, float("nan"), float("inf")):
+        with pytest.raises(SettingError, match="mtf_white"):
+            render.render(x, mtf_white=white)
