@@ -1,6 +1,6 @@
-"""Torch datasets of images: rendered from signals when asked for, or read from a folder of TIFF files.
+"""Torch datasets: images rendered from signals when asked for or read from TIFF files, signals, or both.
 
-Both kinds answer to the same calls: ``dataset[5]`` is one image with its label, ``dataset[[5, 8, 2]]`` is a
+All kinds answer to the same calls: ``dataset[5]`` is one record with its label, ``dataset[[5, 8, 2]]`` is a
 batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 08.
 """
 
@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,10 @@ from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words
-from ecgcourse.fields import FIELDS, LARGEST
+from ecgcourse.fields import FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import DTYPES, render
+from ecgcourse.signals import SignalRecipe
 
 CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
 """Images per record, C."""
@@ -40,6 +42,59 @@ _OTHER_KINDS = {
 }
 
 Index = int | slice | Sequence[int] | np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """How images are made of records, beside their size; the defaults are those of Narotamo et al. 2024.
+
+    Parameters
+    ----------
+    scaling : {"min_max", "fixed_scale"}
+        How voltages come to [0, 1], as in :func:`ecgcourse.signals.preprocess`.
+    zero_phase : bool
+        As in :func:`ecgcourse.signals.bandpass`.
+    mtf_white : float
+        As in :func:`ecgcourse.render.render`.
+    fields : tuple of {"GAF", "MTF", "RP"}
+        Which images of each lead there are, in this order.
+    window : int, optional
+        Samples that an image shows; None shows all. A window as long as the image is wide leaves no sample out.
+    views : int
+        With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
+        random numbers choose; V takes V of them at equal distances, from the first sample to the last.
+
+    Raises
+    ------
+    SettingError
+        A setting outside its range.
+    """
+
+    scaling: str = "min_max"
+    zero_phase: bool = False
+    mtf_white: float = MTF_WHITE
+    fields: tuple[str, ...] = FIELDS
+    window: int | None = None
+    views: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "fields", tuple(self.fields))
+        self._need("scaling", self.scaling in ("min_max", "fixed_scale"), "min_max or fixed_scale")
+        right = self.fields and set(self.fields) <= set(FIELDS) and len(set(self.fields)) == len(self.fields)
+        self._need("fields", right, f"some of {', '.join(FIELDS)}, each once")
+        self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
+        self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
+
+    def _need(self, name: str, right: object, allowed: str) -> None:
+        if not right:
+            raise SettingError(f"images: {name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
+
+    def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
+        """Records (N, 12, T) in mV, sampled at `fs` Hz, as signals (N, 3, T) float32 in [0, 1] to render."""
+        return signals.preprocess(x, fs, zero_phase=self.zero_phase, scaling=self.scaling)
+
+
+DEFAULT_IMAGES, DEFAULT_SIGNALS = ImageRecipe(), SignalRecipe()
 
 
 class RenderedImages(Dataset):
@@ -58,6 +113,8 @@ class RenderedImages(Dataset):
     dtype : torch.dtype
         uint8 for grey levels; float16, bfloat16 or float32 for images in [0, 1] with the channels of a pixel
         side by side, ready for a network. On a GPU those are written directly, and nothing is read again.
+    recipe : ImageRecipe
+        Which images are made of the signals; how those were filtered and scaled is only noted.
 
     Attributes
     ----------
@@ -65,6 +122,7 @@ class RenderedImages(Dataset):
     labels : (N, K) float32 tensor
     size : int
     dtype : torch.dtype
+    recipe : ImageRecipe
 
     Raises
     ------
@@ -72,7 +130,7 @@ class RenderedImages(Dataset):
         Shapes that don't fit together, no record at all, signals outside [0, 1] or NaN, labels that are
         neither 0 nor 1.
     SettingError
-        A size below 1, or a `dtype` that images can't have.
+        A size below 1, a `dtype` that images can't have, or a window longer than the signals.
     """
 
     def __init__(
@@ -82,6 +140,7 @@ class RenderedImages(Dataset):
         size: int = 256,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.uint8,
+        recipe: ImageRecipe = DEFAULT_IMAGES,
     ):
         _check_size(size)
         if dtype not in DTYPES:
@@ -90,8 +149,11 @@ class RenderedImages(Dataset):
         self.labels = torch.as_tensor(labels, dtype=torch.float32, device=device)
         self.size = size
         self.dtype = dtype
+        self.recipe = recipe
         _check_signals(self.signals)
         _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
+        _check_window(recipe, self.signals.shape[-1])
+        self._channels = _channels(recipe, self.signals.shape[1])
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -106,19 +168,136 @@ class RenderedImages(Dataset):
         Returns
         -------
         images : (C, S, S) or (B, C, S, S) tensor of `dtype`
+            With V views (V, C, S, S) or (B, V, C, S, S).
         labels : (K,) or (B, K) float32 tensor
         """
         rows = _rows(self, index).to(self.signals.device, non_blocking=True)
-        memory_format = torch.contiguous_format if self.dtype == torch.uint8 else torch.channels_last
+        picked = self.signals[rows.reshape(-1)]
+        images = self._render(picked if self.recipe.window is None else self._windows(picked))
+        views = (self.recipe.views,) if self.recipe.views else ()
+        if rows.ndim == 1 and not views:
+            return images, self.labels[rows]
+        return images.reshape(*rows.shape, *views, *images.shape[1:]), self.labels[rows]
+
+    def _render(self, x: torch.Tensor) -> torch.Tensor:
         images = render(
-            self.signals[rows.reshape(-1)],
+            x,
             self.size,
+            mtf_white=self.recipe.mtf_white,
             dtype=self.dtype,
-            memory_format=memory_format,
+            memory_format=torch.contiguous_format if self.dtype == torch.uint8 else torch.channels_last,
             # Looked at when this dataset was made.
             check=False,
         )
-        return (images if rows.ndim == 1 else images.reshape(*rows.shape, *images.shape[1:])), self.labels[rows]
+        return images if self._channels is None else images[:, self._channels]
+
+    def _windows(self, x: torch.Tensor) -> torch.Tensor:
+        """Cut windows out of signals: (B, L, T) to (B, L, window), or to (B V, L, window), record by record."""
+        window, views = self.recipe.window, self.recipe.views
+        last = x.shape[-1] - window
+        if views:
+            starts = torch.linspace(0, last, views).round().long().repeat(len(x))
+            x = x.repeat_interleave(views, dim=0)
+        else:
+            starts = torch.randint(last + 1, (len(x),))
+        times = starts.to(x.device)[:, None] + torch.arange(window, device=x.device)
+        return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
+
+
+class Signals(Dataset):
+    """Signals in memory, as a network takes them.
+
+    Parameters
+    ----------
+    signals : (N, L, T) float array or tensor
+        As :meth:`ecgcourse.signals.SignalRecipe.apply` returns them.
+    labels : (N, K) array or tensor
+        1 where the record has the class, else 0.
+    device : str or torch.device
+        Where signals and labels are kept.
+    recipe : SignalRecipe
+        How the signals were made, only noted.
+
+    Attributes
+    ----------
+    signals : (N, L, T) float32 tensor
+    labels : (N, K) float32 tensor
+    size : None
+        There are no images.
+
+    Raises
+    ------
+    DataError
+        Shapes that don't fit together, no record at all, signals that are NaN or infinite, labels that are
+        neither 0 nor 1.
+    """
+
+    size = None
+
+    def __init__(
+        self,
+        signals: np.ndarray | torch.Tensor,
+        labels: np.ndarray | torch.Tensor,
+        device: str | torch.device = "cpu",
+        recipe: SignalRecipe = DEFAULT_SIGNALS,
+    ):
+        self.signals = torch.as_tensor(signals, dtype=torch.float32, device=device)
+        self.labels = torch.as_tensor(labels, dtype=torch.float32, device=device)
+        self.recipe = recipe
+        _check_finite(self.signals)
+        _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def __getitem__(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take one record, (L, T) and (K,), or a batch, (B, L, T) and (B, K), float32."""
+        rows = _rows(self, index).to(self.signals.device, non_blocking=True)
+        return self.signals[rows], self.labels[rows]
+
+
+class SignalsAndImages(Dataset):
+    """The signals and the images of the same records, so that no shuffling can part them.
+
+    Parameters
+    ----------
+    signals : Signals
+    images : RenderedImages or TiffImages
+
+    Attributes
+    ----------
+    parts : tuple
+        Both datasets.
+    labels : (N, K) float32 tensor
+    size : int
+        Side S of an image in pixels.
+
+    Raises
+    ------
+    DataError
+        The two don't have the same labels in the same order.
+    SettingError
+        Images of windows: they don't show what the signals show.
+    """
+
+    def __init__(self, signals: Signals, images: "RenderedImages | TiffImages"):
+        if not torch.equal(signals.labels.cpu(), images.labels.cpu()):
+            raise DataError(
+                "SignalsAndImages: signals and images have different labels, so they aren't the same records"
+            )
+        if isinstance(images, RenderedImages) and images.recipe.window:
+            raise SettingError("SignalsAndImages: images of a window don't show what the signals show; leave it out")
+        self.parts = (signals, images)
+        self.labels, self.size = images.labels, images.size
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Index) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Take a record or a batch: (signals, images) as both datasets give them, and labels."""
+        signals, images = self.parts
+        pictures, labels = images[index]
+        return (signals[index][0], pictures), labels
 
 
 class TiffImages(Dataset):
@@ -174,6 +353,9 @@ class TiffImages(Dataset):
         return images.reshape(*rows.shape, *images.shape[1:]), self.labels[rows]
 
 
+AnyDataset = RenderedImages | TiffImages | Signals | SignalsAndImages
+
+
 def from_data(
     data: str | os.PathLike,
     partition: str,
@@ -183,7 +365,9 @@ def from_data(
     progress: bool | None = None,
     dtype: torch.dtype = torch.uint8,
     skip_bad: bool = False,
-) -> RenderedImages | TiffImages:
+    images: ImageRecipe | None = DEFAULT_IMAGES,
+    signals: SignalRecipe | None = None,
+) -> AnyDataset:
     """Open one partition of a PTB-XL folder or of a folder of images.
 
     Parameters
@@ -204,10 +388,15 @@ def from_data(
         Of rendered images, see :class:`RenderedImages`; TIFF files are always read as uint8.
     skip_bad : bool
         Leave out records that can't be read rather than stop at the first one.
+    images : ImageRecipe, optional
+        How images are made; None makes none. TIFF files are what they are.
+    signals : SignalRecipe, optional
+        How signals are prepared that the network reads beside the images, or instead of them; None: it reads
+        none. A folder of images has none.
 
     Returns
     -------
-    RenderedImages or TiffImages
+    RenderedImages or TiffImages, Signals, or SignalsAndImages
         Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason.
 
     Raises
@@ -227,8 +416,51 @@ def from_data(
     _check_partition(partition)
     _check_size(size)
     if ptbxl.is_ptbxl(data):
-        return _open_records(data, partition, size, device, sampling_rate, progress, skip_bad, dtype)[0]
+        settings = {"size": size, "device": device, "dtype": dtype, "images": images, "signals": signals}
+        return _open_records(data, partition, sampling_rate, progress, skip_bad, **settings)[0]
+    if images != DEFAULT_IMAGES or signals is not None:
+        raise SettingError(f"{data} is a folder of images, which are as they were written; name a PTB-XL folder")
     return _open_images(Path(data), partition, size, skip_bad, progress)
+
+
+def prepare(
+    voltages: np.ndarray,
+    labels: np.ndarray | torch.Tensor,
+    sampling_rate: int = 100,
+    size: int = 256,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.uint8,
+    images: ImageRecipe | None = DEFAULT_IMAGES,
+    signals: SignalRecipe | None = None,
+) -> RenderedImages | Signals | SignalsAndImages:
+    """Make a dataset of records in memory.
+
+    Parameters
+    ----------
+    voltages : (N, 12, T) float array
+        In mV, as :func:`ecgcourse.ptbxl.read_signals` returns them.
+    labels : (N, K) array or tensor
+    sampling_rate : int
+        In Hz.
+    size, device, dtype, images, signals
+        As for :func:`from_data`.
+
+    Returns
+    -------
+    RenderedImages, Signals or SignalsAndImages
+
+    Raises
+    ------
+    DataError, SettingError
+        As the datasets and recipes do; SettingError for neither images nor signals.
+    """
+    if images is None and signals is None:
+        raise SettingError("neither images nor signals are asked for; name at least one")
+    read = None if signals is None else Signals(signals.apply(voltages, sampling_rate), labels, device, signals)
+    if images is None:
+        return read
+    rendered = RenderedImages(images.apply(voltages, sampling_rate), labels, size, device, dtype, images)
+    return rendered if read is None else SignalsAndImages(read, rendered)
 
 
 def write_images(
@@ -296,7 +528,7 @@ def write_images(
             if not _is_written(out / name, settings)
         }
         for name, folder in folders.items():
-            dataset, table = _open_records(data, name, size, "cpu", sampling_rate, progress, skip_bad)
+            dataset, table = _open_records(data, name, sampling_rate, progress, skip_bad, size=size)
             _write_partition(folder, dataset, table.index, name, progress)
             _write_notes(folder, made_of[name], practice.is_practice(data))
             if skip_bad:
@@ -376,7 +608,7 @@ def loader(
 
     Parameters
     ----------
-    dataset : RenderedImages or TiffImages
+    dataset : RenderedImages, TiffImages, Signals or SignalsAndImages
     batch_size : int
         Records per batch, B; the last batch may have fewer.
     shuffle : bool
@@ -391,7 +623,8 @@ def loader(
     Returns
     -------
     DataLoader
-        Yields images (B, C, S, S) uint8 and labels (B, K) float32. Its `sampler` is a :class:`BatchOrder`.
+        Yields what the dataset gives for B records: images (B, C, S, S) uint8, say, and labels (B, K). Its
+        `sampler` is a :class:`BatchOrder`.
 
     Raises
     ------
@@ -402,6 +635,9 @@ def loader(
         raise SettingError(f"batch_size={batch_size}, but it must be at least 1")
     if workers < 0:
         raise SettingError(f"workers={workers}, but it must be 0 or more")
+    if workers and _draws_windows(dataset):
+        # Each process would draw places of its own, and a resumed run others than one that ran through.
+        raise SettingError(f"workers={workers}, but windows at random places are drawn in one process; use workers=0")
     if workers and dataset.labels.device.type != "cpu":
         raise SettingError(
             f"workers={workers}, but these images are rendered on {dataset.labels.device}, which other "
@@ -416,6 +652,11 @@ def loader(
         # Of its own: DataLoader draws seeds for its workers from it, which must not change the order.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _draws_windows(dataset: Dataset) -> bool:
+    recipe = getattr(dataset, "recipe", None)
+    return isinstance(recipe, ImageRecipe) and recipe.window is not None and not recipe.views
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -451,9 +692,35 @@ def _check_partition(partition: str) -> None:
         raise SettingError(f"no partition is called {partition!r}; the partitions are {known}")
 
 
-def _check_signals(x: torch.Tensor) -> None:
+def _check_window(recipe: ImageRecipe, length: int) -> None:
+    if recipe.window is not None and recipe.window > length:
+        raise SettingError(f"images: window={recipe.window}, but the signals have {length} samples")
+
+
+def _channels(recipe: ImageRecipe, n_leads: int) -> list[int] | None:
+    """The numbers of the wanted images among all, lead by lead; None if all are wanted in their order."""
+    if recipe.fields == FIELDS:
+        return None
+    return [lead * len(FIELDS) + FIELDS.index(name) for lead in range(n_leads) for name in recipe.fields]
+
+
+def _check_finite(x: torch.Tensor) -> None:
+    _check_three_axes("Signals", x)
+    bad = ~torch.isfinite(x).flatten(1).all(dim=1)
+    if bad.any():
+        raise DataError(
+            f"Signals: {int(bad.sum())} of {len(x)} signals hold NaN or infinite samples, the first at row "
+            f"{int(bad.nonzero()[0, 0])}; repair or leave out those records"
+        )
+
+
+def _check_three_axes(what: str, x: torch.Tensor) -> None:
     if x.ndim != 3 or 0 in x.shape:
-        raise DataError(f"RenderedImages: signals have shape {tuple(x.shape)}; (N, L, T), N > 0, is needed")
+        raise DataError(f"{what}: signals have shape {tuple(x.shape)}; (N, L, T), N > 0, is needed")
+
+
+def _check_signals(x: torch.Tensor) -> None:
+    _check_three_axes("RenderedImages", x)
     # Written so that NaN fails too.
     bad = ~((x >= 0) & (x <= 1)).flatten(1).all(dim=1)
     if bad.any():
@@ -484,13 +751,11 @@ def _records(data: str | os.PathLike, partition: str) -> pd.DataFrame:
 def _open_records(
     data: str | os.PathLike,
     partition: str,
-    size: int,
-    device: str | torch.device,
     sampling_rate: int,
     progress: bool | None,
     skip_bad: bool,
-    dtype: torch.dtype = torch.uint8,
-) -> tuple[RenderedImages, pd.DataFrame]:
+    **settings,
+) -> tuple[RenderedImages | Signals | SignalsAndImages, pd.DataFrame]:
     """The dataset of one partition of a PTB-XL folder, and the rows of the table that it is made of."""
     table, bad = _records(data, partition), pd.DataFrame(columns=list(ptbxl.BAD_COLUMNS))
     if skip_bad:
@@ -499,7 +764,7 @@ def _open_records(
         _check_left(ptbxl.labels(whole), ptbxl.labels(table), bad, f"{data}, partition {partition}")
     else:
         voltages = ptbxl.read_signals(data, table, sampling_rate, progress=progress)
-    dataset = RenderedImages(signals.preprocess(voltages, sampling_rate), ptbxl.labels(table), size, device, dtype)
+    dataset = prepare(voltages, ptbxl.labels(table), sampling_rate, **settings)
     dataset.bad_records = bad
     return dataset, table
 

@@ -155,9 +155,7 @@ def _leads(x: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(x, x.dtype if kept else np.float32).reshape(-1, x.shape[-1])
 
 
-def _fill_and_convert(
-    x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor, mtf_white: float
-) -> None:
+def _fill_and_convert(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor, mtf_white: float) -> None:
     """Images of another type or order: as grey levels first, a few records at a time."""
     for part in _chunks(len(x), images[:1].numel()):
         levels = _new_array(x[part], images.shape[-1])

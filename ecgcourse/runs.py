@@ -100,7 +100,7 @@ class Run:
     ----------
     settings : dict
         Of `TrainConfig.to_dict`. Without a folder in ``settings["out"]`` nothing is ever written.
-    model, optimizer
+    model, optimizer, scheduler
         What training changes.
     order : BatchOrder
         Of the training set.
@@ -120,12 +120,13 @@ class Run:
         settings: dict,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
         order: BatchOrder,
         device: torch.device,
         team: Team,
     ):
         self.settings, self.team, self.device = settings, team, device
-        self.model, self.optimizer, self.order = model, optimizer, order
+        self.model, self.optimizer, self.scheduler, self.order = model, optimizer, scheduler, order
         self.folder = None if settings["out"] is None else Path(settings["out"])
         self.data: dict[str, dict] = {}
         self.rows: list[dict[str, float]] = []
@@ -238,6 +239,7 @@ class Run:
             "order": self.order.state(len(self.tally)),
             "state_dict": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
         }
 
     def _has_begun(self, resume: bool) -> bool:
@@ -258,7 +260,9 @@ class Run:
 
     def _check(self, saved: dict) -> None:
         """Refuse a run that was begun with other settings, another model or other data."""
-        _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", FREE_SETTINGS)
+        # A learning rate that follows a cycle depends on where the cycle ends.
+        free = set(FREE_SETTINGS) - ({"epochs"} if self.settings["schedule"] == "one_cycle" else set())
+        _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", free)
         model = getattr(self.model, "settings", None) or {}
         _check_equal(saved["settings"] or {}, model, f"{self.folder} trains a model with")
         for name, now in self.data.items():
@@ -274,6 +278,7 @@ class Run:
         try:
             self.model.load_state_dict(saved["state_dict"])
             self.optimizer.load_state_dict(saved["optimizer"])
+            self.scheduler.load_state_dict(saved["scheduler"])
             self.order.seek(saved["order"])
             self.rows[:] = saved["rows"]
             self.tally = Tally(saved["losses"], saved["counts"])
@@ -301,20 +306,23 @@ def fingerprint(dataset: Dataset) -> dict:
 
     Parameters
     ----------
-    dataset : RenderedImages or TiffImages
+    dataset : RenderedImages, TiffImages, Signals or SignalsAndImages
 
     Returns
     -------
     dict
-        records: N; sha256: over labels, image size, and the signals or, of images on disk, the size of each file.
+        records: N; sha256: over labels, image size, recipes, and the signals or, of images on disk, the size of
+        each file.
     """
-    digest = hashlib.sha256(f"{len(dataset)} {dataset.size}".encode())
+    digest = hashlib.sha256(f"{len(dataset)}".encode())
     digest.update(dataset.labels.cpu().numpy().tobytes())
-    if hasattr(dataset, "signals"):
-        digest.update(dataset.signals.cpu().reshape(-1).numpy())
-    else:
-        files = sorted((path.name, path.stat().st_size) for path in (Path(dataset.folder) / "images").iterdir())
-        digest.update(json.dumps(files).encode())
+    for part in getattr(dataset, "parts", (dataset,)):
+        digest.update(f"{part.size} {getattr(part, 'recipe', None)}".encode())
+        if hasattr(part, "signals"):
+            digest.update(part.signals.cpu().reshape(-1).numpy())
+        else:
+            files = sorted((path.name, path.stat().st_size) for path in (Path(part.folder) / "images").iterdir())
+            digest.update(json.dumps(files).encode())
     return {"records": len(dataset), "sha256": digest.hexdigest()}
 
 

@@ -6,6 +6,7 @@ and a whole set ``(N, L, T)`` go through the same code. Introduced in chapter 03
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import signal as scipy_signal
@@ -214,7 +215,8 @@ def preprocess(
     Returns
     -------
     (..., len(leads), T) float32 array
-        With "min_max" and "fixed_scale" in [0, 1]. With the first two, a lead that is flat before the filter becomes zeros, with one warning.
+        With "min_max" and "fixed_scale" in [0, 1]. With the first two, a lead that is flat before the filter
+        becomes zeros, with one warning.
 
     Raises
     ------
@@ -233,6 +235,29 @@ def preprocess(
     # to a full-size wave that nobody's heart made.
     flat = np.ptp(chosen, axis=-1, keepdims=True) == 0
     return SCALINGS[scaling](np.where(flat, 0, filtered)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SignalRecipe:
+    """How the signals that a network reads are prepared.
+
+    Attributes
+    ----------
+    leads : tuple of str
+        Names of the L leads, in order.
+    scaling : {"min_max", "z_score", "fixed_scale", "millivolt"}
+        As for :func:`preprocess`, after the band-pass.
+    zero_phase : bool
+        As for :func:`bandpass`.
+    """
+
+    leads: tuple[str, ...] = IMAGE_LEADS
+    scaling: str = "z_score"
+    zero_phase: bool = False
+
+    def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
+        """Prepare records (N, 12, T) in mV, sampled at `fs` Hz: (N, L, T) float32. Errors as :func:`preprocess`."""
+        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling)
 
 
 def _finite(x: np.ndarray, caller: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import math
 import os
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
@@ -39,11 +41,13 @@ CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
 EPOCH_THRESHOLD = 0.5
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+SCHEDULES = ("constant", "one_cycle")
 DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 DEVICE_WORDS = "auto, cpu, mps, cuda or cuda:NUMBER"
 
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+Inputs = torch.Tensor | Sequence[torch.Tensor]
+Batches = Iterable[tuple[Inputs, torch.Tensor]]
 ALONE = Team()
 
 
@@ -58,8 +62,12 @@ class TrainConfig:
     batch_size : int
         Records per step, B, of all processes together.
     learning_rate : float
-    optimizer : {"sgd", "adam"}
-        Plain stochastic gradient descent, or Adam (which wants a learning rate near 0.0001 here).
+    optimizer : {"sgd", "adam", "adamw"}
+        Plain stochastic gradient descent, or Adam (which wants a learning rate near 0.0001 here), or Adam with
+        decay apart from its steps (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    schedule : {"constant", "one_cycle"}
+        Whether the learning rate stays, or rises to `learning_rate` over the first 30 % of all steps and falls
+        to nearly 0 at the end (Smith and Topin 2018, arXiv:1708.07120).
     l2_decay : float
         Added to each gradient: this times the weight.
     patience : int
@@ -76,6 +84,9 @@ class TrainConfig:
     compile : bool
         Translate the network with torch.compile, which takes a while at the start. Whether the steps after it
         are faster depends on the hardware: on two CPU cores they were not (``benchmarks/README.md``).
+    positive_weights : tuple of float, optional
+        How much a positive record of each class weighs in the loss; None takes negatives over positives of the
+        training set, as :func:`positive_weights` does.
     checkpoint_every : int
         Write last.pt after this many steps too, not only after each epoch; 0 for epochs only.
     out : path, optional
@@ -100,11 +111,15 @@ class TrainConfig:
     workers: int = 0
     precision: str = "float32"
     compile: bool = False
+    schedule: str = "constant"
+    positive_weights: tuple[float, ...] | None = None
     checkpoint_every: int = 0
     out: str | os.PathLike | None = None
     progress: bool | None = None
 
     def __post_init__(self):
+        if isinstance(self.positive_weights, list):
+            object.__setattr__(self, "positive_weights", tuple(self.positive_weights))
         self._need("epochs", _is_whole(self.epochs, 1), "a whole number, at least 1")
         self._need("batch_size", _is_whole(self.batch_size, 1), "a whole number, at least 1")
         self._need("learning_rate", _is_real(self.learning_rate, above=0), "a number above 0")
@@ -116,6 +131,10 @@ class TrainConfig:
         self._need("workers", _is_whole(self.workers, 0), "a whole number, 0 or more")
         self._need("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._need("compile", isinstance(self.compile, bool), "True or False")
+        self._need("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
+        self._need(
+            "positive_weights", _are_weights(self.positive_weights), "one number above 0 for each class, or None"
+        )
         self._need("checkpoint_every", _is_whole(self.checkpoint_every, 0), "a whole number, 0 or more")
         self._need("out", self.out is None or isinstance(self.out, str | os.PathLike), "a path or None")
         self._need("progress", self.progress in (None, True, False), "True, False or None")
@@ -151,21 +170,27 @@ class History:
     rows : list of dict
         One per epoch: epoch (from 1), train_loss and val_loss (mean over the records, each with the weights
         it met), and on the validation set sensitivity and specificity (threshold 0.5) and auroc, as means
-        over the classes, then auroc_MI and so on.
+        over the classes, then auroc_MI and so on. Without a validation set, epoch and train_loss only.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
-        """The epoch, from 1, with the lowest validation loss; the first of several."""
+        """The epoch, from 1, with the lowest validation loss, the first of several; without validation the last."""
         if not self.rows:
             raise DataError("the history has no epoch yet, so none is the best")
+        if "val_loss" not in self.rows[-1]:
+            return self.rows[-1]["epoch"]
         return min(self.rows, key=lambda row: row["val_loss"])["epoch"]
 
     def is_best(self) -> bool:
         """Whether the last epoch is the best so far."""
         return self.best_epoch == self.rows[-1]["epoch"]
+
+    def add_unvalidated(self, train_loss: float) -> None:
+        """Add the next epoch of a training without a validation set."""
+        self.rows.append({"epoch": len(self.rows) + 1, "train_loss": train_loss})
 
     def add(self, train_loss: float, val_loss: float, y_true: np.ndarray, y_prob: np.ndarray) -> None:
         """Add the next epoch: its two losses, and the metrics of (N, K) labels and probabilities."""
@@ -201,7 +226,7 @@ class History:
         # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
         except Exception as error:
             raise DataError(f"{path} can't be read as a history: {in_words(error)}") from error
-        missing = [name for name in ("epoch", "train_loss", "val_loss") if name not in frame]
+        missing = [name for name in ("epoch", "train_loss") if name not in frame]
         if missing:
             raise DataError(f"{path} isn't a history of training: it has no column {', '.join(missing)}")
         frame = frame.apply(pd.to_numeric, errors="coerce")
@@ -281,15 +306,18 @@ def train_one_epoch(
     precision: torch.dtype = torch.float32,
     tally: Tally | None = None,
     team: Team = ALONE,
+    scheduler: LRScheduler | None = None,
 ) -> float:
     """Take one step for each batch.
 
     Parameters
     ----------
     model : nn.Module
-        Maps (B, C, S, S) float images to (B, K) logits; on `device`. Left in training mode.
-    batches : iterable of (images, labels)
-        (B, C, S, S) uint8, or floats in [0, 1], and (B, K) float32.
+        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training
+        mode.
+    batches : iterable of (inputs, labels)
+        What the model takes, as one tensor or several in its order, and (B, K) float32. Images may be (B, C, S, S)
+        uint8, or floats in [0, 1]; (B, V, C, S, S) are V views of each record, whose logits are averaged.
     loss_function : nn.Module
         Mean loss of logits and labels, on `device`.
     optimizer : torch.optim.Optimizer
@@ -300,6 +328,8 @@ def train_one_epoch(
         Steps that the epoch has taken already; gets the new ones.
     team : Team
         Who takes the steps together, each with its share of the batch.
+    scheduler : torch.optim.lr_scheduler.LRScheduler, optional
+        Told after each step.
 
     Returns
     -------
@@ -314,17 +344,19 @@ def train_one_epoch(
     model.train()
     rate = optimizer.param_groups[0]["lr"]
     tally = Tally() if tally is None else tally
-    for images, labels in batches:
+    for inputs, labels in batches:
         optimizer.zero_grad()
-        logits = _logits(model, images, device, precision)
+        logits = _logits(model, inputs, device, precision)
         # A process without a record of the last batch still takes part in the step.
-        loss = loss_function(logits, labels.to(device, non_blocking=True)) if len(images) else logits.sum()
-        tally.add(loss, len(images))
+        loss = loss_function(logits, labels.to(device, non_blocking=True)) if len(labels) else logits.sum()
+        tally.add(loss, len(labels))
         if device.type == "cpu":
             # Asked before the step, while the weights are still numbers. A GPU would have to come to rest for it.
             _finite(loss.item(), f"training loss at learning rate {rate:g}")
-        (loss * team.weight(len(images))).backward()
+        (loss * team.weight(len(labels))).backward()
         optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
     return _finite(tally.mean(team), f"training loss at learning rate {rate:g}")
 
 
@@ -364,7 +396,7 @@ def validate(
 def fit(
     model: nn.Module,
     train: Dataset,
-    val: Dataset,
+    val: Dataset | None,
     config: TrainConfig,
     report: Callable[[dict[str, float]], None] | None = None,
     resume: bool = False,
@@ -386,9 +418,13 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Maps (B, C, S, S) float images to (B, K) logits; moved to the device. To repeat a run exactly, call
-        :func:`seed_everything` before making the model too. With `config.out` it needs `settings`.
-    train, val : RenderedImages or TiffImages
+        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; moved to the device. To repeat a
+        run exactly, call :func:`seed_everything` before making the model too. With `config.out` it needs
+        `settings`.
+    train : RenderedImages, TiffImages, Signals or SignalsAndImages
+        Whatever the model takes.
+    val : dataset, optional
+        Of the same kind. Without it all epochs are gone through, and the weights are those of the last.
     config : TrainConfig
     report : callable, optional
         Called with the new row of the history after each epoch.
@@ -418,12 +454,13 @@ def fit(
     seed_everything(config.seed + team.rank)
     options = {"workers": config.workers, "share": team.share}
     train_batches = loader(train, config.batch_size, shuffle=True, seed=config.seed, **options)
-    val_batches = loader(val, config.batch_size, **options)
-    loss_function = _loss_function(train, val).to(device)
+    val_batches = None if val is None else loader(val, config.batch_size, **options)
+    loss_function = _loss_function(train, val, config).to(device)
     # Convolutions read images and weights faster with the channels of a pixel side by side.
     optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
-    run = Run(config.to_dict(), model, optimizer, train_batches.sampler, device, team)
-    with run.opened({"train": train, "val": val}, resume):
+    scheduler = _scheduler(optimizer, config, len(train_batches))
+    run = Run(config.to_dict(), model, optimizer, scheduler, train_batches.sampler, device, team)
+    with run.opened({"train": train} | ({} if val is None else {"val": val}), resume):
         history, best_weights = History(run.rows), _best_weights_so_far(run, train.size)
         if _goes_on(history, config):
             run.write_start(about or {})
@@ -434,10 +471,13 @@ def fit(
             while _goes_on(history, config):
                 batches = _counted(run.watch_training(train_batches), bar)
                 train_loss = train_one_epoch(
-                    learner, batches, loss_function, optimizer, device, precision, run.tally, team
+                    learner, batches, loss_function, optimizer, device, precision, run.tally, team, scheduler
                 )
-                batches = run.watch_validation(val_batches)
-                history.add(train_loss, *validate(network, batches, loss_function, device, precision, team))
+                if val_batches is None:
+                    history.add_unvalidated(train_loss)
+                else:
+                    batches = run.watch_validation(val_batches)
+                    history.add(train_loss, *validate(network, batches, loss_function, device, precision, team))
                 if history.is_best():
                     best_weights = _copy_of_weights(model)
                 run.end_epoch()
@@ -456,7 +496,8 @@ def predict(
     ----------
     model : nn.Module
         Moved to the device; its training or evaluation mode, and that of each part, stays as found.
-    dataset : RenderedImages or TiffImages
+    dataset : RenderedImages, TiffImages, Signals or SignalsAndImages
+        Whatever the model takes.
     batch_size : int
     device : str
         As in :func:`pick_device`.
@@ -570,6 +611,12 @@ def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def _are_weights(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, tuple | list) and len(value) == len(CLASSES) and all(_is_real(each, 0) for each in value)
+
+
 def _is_real(value: object, above: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and above < value < math.inf
 
@@ -604,13 +651,17 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def _logits(model: nn.Module, images: torch.Tensor, device: torch.device, precision: torch.dtype) -> torch.Tensor:
-    """Logits (B, K) as float32, whatever the images come as and the network calculates in."""
-    images = images.to(device, non_blocking=True)
-    if images.dtype == torch.uint8:
-        images = to_float(images)
+def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: torch.dtype) -> torch.Tensor:
+    """Logits (B, K) as float32, whatever the inputs come as and the network calculates in."""
+    inputs = [inputs] if isinstance(inputs, torch.Tensor) else inputs
+    inputs = [each.to(device, non_blocking=True) for each in inputs]
+    views = [each.shape[1] for each in inputs if each.ndim == 5]
+    if views:
+        inputs = [each.flatten(0, 1) for each in inputs]
+    inputs = [to_float(each) if each.dtype == torch.uint8 else each for each in inputs]
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-        return model(images).float()
+        logits = model(*inputs).float()
+    return logits.unflatten(0, (-1, views[0])).mean(dim=1) if views else logits
 
 
 def _answers(
@@ -618,7 +669,7 @@ def _answers(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and labels of all batches of all processes, (N, K) each, on the CPU."""
     with _evaluating(model):
-        answers = [(_logits(model, images, device, precision), labels) for images, labels in batches]
+        answers = [(_logits(model, inputs, device, precision), labels) for inputs, labels in batches]
     logits, labels = (team.merge(torch.cat(parts)) for parts in zip(*answers, strict=True))
     if not torch.isfinite(logits).all():
         raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
@@ -630,9 +681,12 @@ def _probabilities(logits: torch.Tensor) -> np.ndarray:
     return torch.sigmoid(logits.double()).numpy()
 
 
-def _loss_function(train: Dataset, val: Dataset) -> nn.Module:
-    _check_both_outcomes(val.labels, "the validation labels")
-    return nn.BCEWithLogitsLoss(pos_weight=positive_weights(train.labels))
+def _loss_function(train: Dataset, val: Dataset | None, config: TrainConfig) -> nn.Module:
+    if val is not None:
+        _check_both_outcomes(val.labels, "the validation labels")
+    counted = positive_weights(train.labels)
+    chosen = counted if config.positive_weights is None else torch.tensor(config.positive_weights)
+    return nn.BCEWithLogitsLoss(pos_weight=chosen)
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -640,6 +694,14 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     return OPTIMIZERS[config.optimizer](
         model.parameters(), lr=config.learning_rate, weight_decay=config.l2_decay, fused=True
     )
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
+    if config.schedule == "constant":
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    steps = config.epochs * steps_per_epoch
+    # Momentum stays as the optimizer has it.
+    return lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False)
 
 
 def _goes_on(history: History, config: TrainConfig) -> bool:
@@ -668,12 +730,13 @@ def _copy_of_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _show(history: History, bar: tqdm, report: Callable[[dict[str, float]], None] | None) -> None:
     row = history.rows[-1]
-    bar.set_postfix(epoch=row["epoch"], val_loss=f"{row['val_loss']:.4f}", auroc=f"{row['auroc']:.3f}")
+    shown = {name: f"{row[name]:.4f}" for name in ("train_loss", "val_loss", "auroc") if name in row}
+    bar.set_postfix(epoch=row["epoch"], **shown)
     if report is not None:
         report(row)
 
 
-def _best_weights_so_far(run: Run, image_size: int) -> dict[str, torch.Tensor]:
+def _best_weights_so_far(run: Run, image_size: int | None) -> dict[str, torch.Tensor]:
     """Weights of the best epoch of a run that goes on; none of one that begins."""
     history = History(run.rows)
     if not history.rows:
@@ -690,11 +753,11 @@ def _best_weights_so_far(run: Run, image_size: int) -> dict[str, torch.Tensor]:
     return {name: tensor.to(run.device) for name, tensor in content["state_dict"].items()}
 
 
-def _write_results(run: Run, history: History, image_size: int) -> None:
+def _write_results(run: Run, history: History, image_size: int | None) -> None:
     if run.folder is None or not run.team.is_first:
         return
     if history.is_best():
         row = history.rows[-1]
         best = run.folder / BEST
-        save_checkpoint(best, run.model, epoch=row["epoch"], val_loss=row["val_loss"], image_size=image_size)
+        save_checkpoint(best, run.model, epoch=row["epoch"], val_loss=row.get("val_loss"), image_size=image_size)
     history.to_csv(run.folder / HISTORY)

@@ -489,3 +489,127 @@ def test_grey_levels_become_fractions():
 def test_images_are_not_divided_twice():
     with pytest.raises(DataError, match="float32"):
         datasets.to_float(torch.ones(3))
+
+
+# --- recipes, signals, both
+
+
+def test_a_recipe_chooses_images_and_their_white():
+    x, labels = some_signals()
+    recipe = datasets.ImageRecipe(fields=("RP", "MTF"), mtf_white=1)
+    images = datasets.RenderedImages(x, labels, SIZE, recipe=recipe)[:][0].numpy()
+    expected = np.stack([fields.images(lead.astype(np.float32), SIZE, mtf_white=1) for lead in x])
+    assert images.shape == (5, 6, SIZE, SIZE)
+    assert np.abs(images.astype(int) - expected[:, [2, 1, 5, 4, 8, 7]]).max() <= 1
+
+
+def test_views_are_windows_at_equal_distances():
+    x, labels = some_signals()
+    recipe = datasets.ImageRecipe(window=20, views=4)
+    dataset = datasets.RenderedImages(x, labels, 20, recipe=recipe)
+    images, label = dataset[[4, 1]]
+    assert images.shape == (2, 4, 9, 20, 20) and label.shape == (2, 4)
+    for place, start in enumerate((0, 10, 20, 30)):
+        expected = fields.images(x[1, :, start : start + 20].astype(np.float32), 20)
+        assert np.abs(images[1, place].numpy().astype(int) - expected).max() <= 1
+    assert torch.equal(dataset[4][0], images[0])
+
+
+def test_random_windows_lie_everywhere_in_the_record_and_follow_the_seed():
+    # A ramp: the recurrence plot of a window is the same everywhere, its transitions are not.
+    x = np.linspace(0, 1, 50)[None, None].repeat(3, axis=1)
+    dataset = datasets.RenderedImages(x, np.zeros((1, 4)), 20, recipe=datasets.ImageRecipe(window=20))
+    torch.manual_seed(0)
+    images = dataset[[0] * 400][0]
+    expected = {fields.images(x[0, :, start : start + 20].astype(np.float32), 20)[1].tobytes() for start in range(31)}
+    found = {image[1].numpy().tobytes() for image in images}
+    assert found <= expected and len(found) > 0.8 * len(expected)
+    torch.manual_seed(0)
+    assert torch.equal(dataset[[0] * 400][0], images)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fields": ()},
+        {"fields": ("GAF", "GAF")},
+        {"fields": ("XYZ",)},
+        {"window": 1},
+        {"views": 2},
+        {"window": 10, "views": -1},
+        {"scaling": "z_score"},
+    ],
+)
+def test_recipes_are_checked(settings: dict):
+    with pytest.raises(SettingError, match="images: "):
+        datasets.ImageRecipe(**settings)
+
+
+def test_a_window_fits_into_its_record_and_needs_one_process():
+    x, labels = some_signals()
+    with pytest.raises(SettingError, match="window=51"):
+        datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=51))
+    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=20))
+    with pytest.raises(SettingError, match="workers"):
+        datasets.loader(dataset, 2, workers=2)
+
+
+def test_signals_are_given_as_they_are():
+    x = np.random.default_rng(0).normal(size=(5, 12, 30)).astype(np.float32)
+    labels = some_signals()[1]
+    dataset = datasets.Signals(x, labels)
+    signal, label = dataset[3]
+    np.testing.assert_array_equal(signal, x[3])
+    np.testing.assert_array_equal(label, labels[3])
+    np.testing.assert_array_equal(dataset[[4, 0]][0], x[[4, 0]])
+    x[2, 1, 7] = np.nan
+    with pytest.raises(DataError, match="row 2"):
+        datasets.Signals(x, labels)
+    with pytest.raises(DataError, match="shape"):
+        datasets.Signals(x[0], labels)
+
+
+def test_signals_and_images_stay_together_when_shuffled():
+    images = one_of_a_kind()
+    # Each record's signal holds its number.
+    x = np.arange(16.0)[:, None, None].repeat(3, 1).repeat(7, 2)
+    both = datasets.SignalsAndImages(datasets.Signals(x, images.labels), images)
+    for (signals_, pictures), labels in datasets.loader(both, 5, shuffle=True):
+        numbers = signals_[:, 0, 0].long()
+        assert torch.equal(pictures, images[numbers][0]) and torch.equal(labels, images.labels[numbers])
+    (signal, picture), label = both[3]
+    assert signal.shape == (3, 7) and picture.shape == (9, 4, 4) and label.shape == (4,)
+
+
+def test_signals_and_images_of_other_records_are_refused():
+    x, labels = some_signals()
+    images = datasets.RenderedImages(x, labels, SIZE)
+    with pytest.raises(DataError, match="different labels"):
+        datasets.SignalsAndImages(datasets.Signals(x, 1 - labels), images)
+    windows = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=20))
+    with pytest.raises(SettingError, match="window"):
+        datasets.SignalsAndImages(datasets.Signals(x, labels), windows)
+
+
+def test_data_are_opened_as_the_recipes_say(practice_root: Path):
+    table = ptbxl.split(ptbxl.read_table(practice_root))["val"]
+    voltages = ptbxl.read_signals(practice_root, table)
+    leads = signals.SignalRecipe(ptbxl.LEADS, "millivolt", zero_phase=True)
+    recipe = datasets.ImageRecipe(scaling="fixed_scale", zero_phase=True)
+    both = datasets.from_data(practice_root, "val", SIZE, images=recipe, signals=leads)
+    read, rendered = both.parts
+    filtered = signals.bandpass(voltages, 100, zero_phase=True)
+    np.testing.assert_allclose(read.signals, filtered, atol=1e-6)
+    np.testing.assert_allclose(rendered.signals, np.clip((filtered[:, [0, 1, 7]] + 2.5) / 5, 0, 1), atol=1e-6)
+    np.testing.assert_array_equal(both.labels, ptbxl.labels(table))
+    alone = datasets.from_data(practice_root, "val", images=None, signals=signals.SignalRecipe())
+    assert isinstance(alone, datasets.Signals)
+    np.testing.assert_allclose(alone.signals.mean(dim=2), 0, atol=1e-5)
+    np.testing.assert_allclose(alone.signals.std(dim=2, correction=0), 1, atol=1e-4)
+
+
+def test_a_folder_of_images_has_no_signals(written: Path):
+    with pytest.raises(SettingError, match="folder of images"):
+        datasets.from_data(written, "val", SIZE, signals=signals.SignalRecipe())
+    with pytest.raises(SettingError, match="neither"):
+        datasets.prepare(np.zeros((1, 12, 100)), np.zeros((1, 4)), images=None)

@@ -64,13 +64,14 @@ def fit(
     model: nn.Module | None = None,
     train: datasets.RenderedImages = TRAIN,
     report: Callable | None = None,
+    val: datasets.RenderedImages | None = VAL,
     **settings,
 ) -> tuple[training.History, nn.Module]:
     training.seed_everything(3)
     model = model or models.create("drawing")
     usual = {"epochs": 3, "batch_size": 5, "optimizer": "adam", "learning_rate": 0.03, "seed": 3, "device": "cpu"}
     config = TrainConfig(**usual | {"out": out} | settings)
-    return training.fit(model, train, VAL, config, report, resume=resume), model
+    return training.fit(model, train, val, config, report, resume=resume), model
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +197,23 @@ def test_a_run_that_has_ended_can_go_on_for_more_epochs(whole: Path, tmp_path: P
     fit(tmp_path, resume=True, epochs=3)
     assert_same_run(tmp_path, whole)
     assert [start["epochs_done"] for start in runs.starts(tmp_path)] == [0, 1, 2]
+
+
+def test_windows_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    windows = datasets.RenderedImages(TRAIN.signals, TRAIN.labels, SIZE, recipe=datasets.ImageRecipe(window=20))
+    settings = {"train": windows, "val": None, "schedule": "one_cycle", "checkpoint_every": 1}
+    fit(tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch:
+        interrupt(patch, "_logits", STEPS + 3, die)
+        with pytest.raises(Killed):
+            fit(tmp_path / "cut", **settings)
+    assert len(runs.read_progress(tmp_path / "cut" / runs.LAST)["losses"]) == 2
+    fit(tmp_path / "cut", resume=True, **settings)
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+    with pytest.raises(SettingError, match="epochs"):
+        fit(tmp_path / "cut", resume=True, **settings | {"epochs": 9})
 
 
 def test_patience_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import signal as scipy_signal
+from scipy import stats
 
 from ecgcourse import ptbxl, signals
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
@@ -103,3 +104,31 @@ def test_preprocess_warns_of_nothing_else(records):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         signals.preprocess(records)
+
+
+def test_z_score_is_scipys(records):
+    np.testing.assert_allclose(signals.z_score(records), stats.zscore(records.astype(np.float64), axis=-1), atol=1e-9)
+
+
+def test_a_flat_lead_is_zeros_after_z_score():
+    x = np.vstack([np.full(1000, 0.1), np.arange(1000)])
+    with pytest.warns(EcgCourseWarning, match="1 flat lead "):
+        scaled = signals.z_score(x)
+    np.testing.assert_array_equal(scaled[0], 0)
+    assert np.abs(scaled[1]).max() > 1
+
+
+def test_one_scale_for_all_keeps_voltages_apart():
+    x = np.array([[0.0, 1.25, -2.5, 5.0]])
+    np.testing.assert_allclose(signals.fixed_scale(x), [[0.5, 0.75, 0, 1]])
+    np.testing.assert_allclose(signals.fixed_scale(x, largest=10), [[0.5, 0.5625, 0.375, 0.75]])
+    with pytest.raises(SettingError, match="largest"):
+        signals.fixed_scale(x, largest=0)
+
+
+def test_a_recipe_filters_chooses_and_scales(records):
+    recipe = signals.SignalRecipe(("V5", "I"), "z_score")
+    filtered = signals.bandpass(records[:, [10, 0]], 100)
+    np.testing.assert_allclose(recipe.apply(records), stats.zscore(filtered, axis=-1), atol=1e-4)
+    with pytest.raises(SettingError, match="scaling"):
+        signals.preprocess(records, scaling="loud")

@@ -301,8 +301,8 @@ def test_a_history_without_epochs_has_no_best_one():
 def test_a_file_that_is_no_history_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="nowhere.csv"):
         training.History.from_csv(tmp_path / "nowhere.csv")
-    (tmp_path / "other.csv").write_text("epoch,train_loss\n1,2\n")
-    with pytest.raises(DataError, match="other.csv.*val_loss"):
+    (tmp_path / "other.csv").write_text("epoch,val_loss\n1,2\n")
+    with pytest.raises(DataError, match="other.csv.*train_loss"):
         training.History.from_csv(tmp_path / "other.csv")
 
 
@@ -445,6 +445,8 @@ def test_the_defaults_are_those_of_the_command_line():
         "workers": 0,
         "precision": "float32",
         "compile": False,
+        "schedule": "constant",
+        "positive_weights": None,
         "checkpoint_every": 0,
         "out": None,
         "progress": None,
@@ -604,3 +606,116 @@ def test_the_alexnet_trains_and_comes_back(tmp_path: Path):
     assert np.array_equal(y_prob, training.predict(model, val, device="cpu")[1])
     areas = [roc_auc_score(y_true[:, k], y_prob[:, k]) for k in range(4)]
     assert history.rows[0]["auroc"] == pytest.approx(np.mean(areas))
+
+
+# --- other inputs, rates and weights
+
+
+class Both(nn.Module):
+    """Means of signals and of images, side by side."""
+
+    def __init__(self):
+        super().__init__()
+        self.settings = {"name": "both"}
+        self.layer = nn.Linear(12, 4)
+
+    def forward(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([signals.mean(dim=2), images.mean(dim=(2, 3))], dim=1))
+
+
+def signals_and_images(n_records: int = 20, seed: int = 0) -> datasets.SignalsAndImages:
+    images = a_dataset(n_records, seed)
+    read = np.random.default_rng(seed).normal(size=(n_records, 3, 30))
+    return datasets.SignalsAndImages(datasets.Signals(read, images.labels), images)
+
+
+def test_a_model_of_signals_and_images_gets_both_of_the_same_records():
+    dataset = signals_and_images()
+    training.seed_everything(0)
+    model = Both()
+    training.fit(model, dataset, signals_and_images(12, 1), a_config(epochs=2))
+    signals, images = dataset.parts
+    means = np.hstack([signals.signals.double().mean(dim=2).numpy(), features(images)])
+    weight, bias = parameters(model)
+    y_true, y_prob = training.predict(model, dataset, batch_size=7, device="cpu")
+    np.testing.assert_allclose(y_prob, 1 / (1 + np.exp(-(means @ weight.T + bias))), atol=1e-6)
+    np.testing.assert_array_equal(y_true, images.labels)
+
+
+def test_logits_of_several_views_are_averaged():
+    dataset = a_dataset()
+    recipe = datasets.ImageRecipe(window=20, views=3)
+    views = datasets.RenderedImages(dataset.signals, dataset.labels, SIZE, recipe=recipe)
+    model = a_model()
+    _, y_prob = training.predict(model, views, batch_size=6, device="cpu")
+    means = views[:][0].double().mean(dim=(3, 4)).numpy() / 255
+    weight, bias = parameters(model)
+    logits = (means @ weight.T + bias).mean(axis=1)
+    np.testing.assert_allclose(y_prob, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+def test_one_cycle_has_the_rates_of_pytorchs_scheduler(monkeypatch: pytest.MonkeyPatch):
+    rates = []
+    step = torch.optim.SGD.step
+
+    def noted(optimizer: torch.optim.SGD, *arguments: object) -> None:
+        rates.append(optimizer.param_groups[0]["lr"])
+        return step(optimizer, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    training.fit(a_model(), a_dataset(), a_dataset(), a_config(epochs=4, schedule="one_cycle", learning_rate=0.2))
+    oracle = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(oracle, 0.2, total_steps=12, cycle_momentum=False)
+    expected = []
+    for _ in range(12):
+        expected.append(scheduler.get_last_lr()[0])
+        oracle.step()
+        if len(expected) < 12:
+            scheduler.step()
+    assert rates[:12] == pytest.approx(expected)
+    assert max(rates[:12]) == pytest.approx(0.2, rel=0.05) and rates[11] < 1e-4
+
+
+def test_a_constant_rate_stays(monkeypatch: pytest.MonkeyPatch):
+    rates = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self)))
+    training.fit(a_model(), a_dataset(), a_dataset(), a_config(epochs=2))
+    assert rates == [0.1] * 6
+
+
+def test_without_validation_all_epochs_are_gone_through_and_the_last_weights_stay(tmp_path: Path):
+    model, validated = a_model(), a_model()
+    history = training.fit(model, a_dataset(), None, a_config(epochs=4, patience=1, out=tmp_path))
+    assert history.to_frame().columns.tolist() == ["epoch", "train_loss"]
+    assert len(history.rows) == 4 and history.best_epoch == 4
+    loss_function = nn.BCEWithLogitsLoss(pos_weight=training.positive_weights(a_dataset().labels))
+    optimizer = torch.optim.SGD(validated.parameters(), lr=0.1)
+    batches = datasets.loader(a_dataset(), 8, shuffle=True, seed=0)
+    for _ in range(4):
+        training.train_one_epoch(validated, batches, loss_function, optimizer, CPU)
+    for mine, theirs in zip(parameters(model), parameters(validated), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-7)
+    assert training.History.from_csv(tmp_path / "history.csv").best_epoch == 4
+    kept = training.load_checkpoint(tmp_path / "best.pt")
+    np.testing.assert_array_equal(parameters(kept)[0], parameters(model)[0])
+
+
+def test_positive_weights_can_be_chosen():
+    chosen = (41.0, 1.0, 2.0, 0.5)
+    val = a_dataset(12, 1)
+    model = a_model()
+    before = parameters(model)
+    rate = 1e-12
+    history = training.fit(model, a_dataset(), val, a_config(epochs=1, positive_weights=chosen, learning_rate=rate))
+    y_prob = probabilities(val, *before)
+    expected = weighted_loss(val.labels.numpy(), y_prob, np.array(chosen))
+    assert history.rows[0]["val_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"positive_weights": (1, 2)}, {"positive_weights": (1, 1, 1, 0)}, {"schedule": "x"}]
+)
+def test_schedules_and_weights_are_checked(settings: dict):
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        a_config(**settings)
