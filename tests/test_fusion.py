@@ -16,6 +16,15 @@ RECORDS = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small are slower on several threads, and much slower where other processes want them too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def count(name: str, **settings) -> int:
     with torch.device("meta"):
         return sum(weights.numel() for weights in models.create(name, **settings).parameters())

@@ -1,4 +1,6 @@
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,6 +35,15 @@ SMALL = {
     "resnet1d": {"filters": 4},
     "vgg": {"depth": 11, "filters": 2, "hidden": 16, "size": 32},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small are slower on several threads, and much slower where other processes want them too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small(name: str, seed: int = 0, **settings) -> nn.Module:
@@ -292,6 +303,13 @@ def test_weights_of_the_residual_network_for_signals(leads):
     for wide in (2 * f, 4 * f):
         expected += normalised(wide // 2, wide, 7) + normalised(wide, wide, 7) + normalised(wide // 2, wide, 1)
     assert counted("resnet1d", leads=leads) == expected
+
+
+def test_readme_lists_every_model_with_its_weights():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z ]+) \| ([\d,]+) \|", readme, flags=re.MULTILINE)
+    expected = [(name, " and ".join(models.inputs(name)), f"{counted(name):,}") for name in models.names()]
+    assert sorted(rows) == expected
 
 
 # --- single models
