@@ -1,50 +1,45 @@
 """The models of the course: one architecture per file, one registry.
 
-A model takes images (B, C, S, S) as floats in [0, 1] and returns logits (B, K), one per class. It carries
-``settings``: its registry name and the arguments it was made with, which is all a checkpoint needs to build
-it again.
+A model takes signals (B, L, T), images (B, C, S, S) as floats in [0, 1], or both in this order, and returns
+logits (B, K), one per class. It carries ``settings``: its registry name and the arguments it was made with,
+which is all a checkpoint needs to build it again.
 """
 
-from collections.abc import Callable
-
-from torch import nn
-
-from ecgcourse.errors import SettingError
 from ecgcourse.models.alexnet import AlexNet
+from ecgcourse.models.alexnet_attention import AlexNetAttention
+from ecgcourse.models.cnn import CNN
+from ecgcourse.models.cnn1d import CNN1d
+from ecgcourse.models.compact import Compact
+from ecgcourse.models.early_fusion import EarlyFusion
+from ecgcourse.models.gated_fusion import GatedFusion
+from ecgcourse.models.image_fusion import ImageFusion
+from ecgcourse.models.joint_fusion import JointFusion
+from ecgcourse.models.late_fusion import LateFusion
+from ecgcourse.models.mobilenet import MobileNet
+from ecgcourse.models.recurrent import GRU, LSTM
+from ecgcourse.models.registry import REGISTRY, create, inputs, names, signal_recipe
+from ecgcourse.models.resnet import ResNet
+from ecgcourse.models.resnet1d import ResNet1d
+from ecgcourse.models.stacking import Stacking
+from ecgcourse.models.vgg import VGG
 
-REGISTRY: dict[str, Callable[..., nn.Module]] = {"alexnet": AlexNet}
+__all__ = ["REGISTRY", "Stacking", "create", "inputs", "names", "signal_recipe"]
 
-
-def names() -> tuple[str, ...]:
-    """Names that :func:`create` knows."""
-    return tuple(sorted(REGISTRY))
-
-
-def create(name: str, **settings) -> nn.Module:
-    """Build a model by name, with random weights.
-
-    Parameters
-    ----------
-    name : str
-        One of :func:`names`.
-    **settings
-        Arguments of the architecture, such as ``filters=16``.
-
-    Returns
-    -------
-    nn.Module
-        Maps float images (B, C, S, S) in [0, 1] to logits (B, K).
-
-    Raises
-    ------
-    SettingError
-        An unknown name, or a setting that the architecture does not have or cannot take.
-    """
-    if name not in REGISTRY:
-        raise SettingError(f"no model is called {name!r}; the models are {', '.join(names())}")
-    try:
-        model = REGISTRY[name](**settings)
-    except TypeError as error:
-        raise SettingError(f"model {name!r} cannot be made with {settings}: {error}") from error
-    model.settings = {"name": name, **model.settings}
-    return model
+REGISTRY.update(
+    alexnet=AlexNet,
+    alexnet_attention=AlexNetAttention,
+    cnn=CNN,
+    cnn1d=CNN1d,
+    compact=Compact,
+    early_fusion=EarlyFusion,
+    gated_fusion=GatedFusion,
+    gru=GRU,
+    image_fusion=ImageFusion,
+    joint_fusion=JointFusion,
+    late_fusion=LateFusion,
+    lstm=LSTM,
+    mobilenet=MobileNet,
+    resnet=ResNet,
+    resnet1d=ResNet1d,
+    vgg=VGG,
+)

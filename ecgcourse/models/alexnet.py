@@ -1,9 +1,26 @@
-"""The AlexNet variant of Narotamo et al. 2024. Introduced in chapter 09."""
+"""The AlexNet variant of Narotamo et al. 2024, and how to read the weights that they published. Chapter 09."""
+
+import os
+import zipfile
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import CheckpointError
+from ecgcourse.models.checks import check_choice, check_counts, check_images, check_shares, check_size
+
+ORIGINAL_LAYERS = {
+    "conv2d_1": "features.0",
+    "conv2d_2": "features.4",
+    "conv2d_3": "features.8",
+    "conv2d_4": "features.10",
+    "conv2d_5": "features.12",
+    "linear_1": "classifier.1",
+    "linear_2": "classifier.3",
+    "linear_3": "classifier.5",
+}
+"""Layers of the original's AlexNet and their names here."""
 
 
 class AlexNet(nn.Module):
@@ -41,6 +58,8 @@ class AlexNet(nn.Module):
     He, K., Zhang, X., Ren, S., Sun, J. (2015). Delving deep into rectifiers. ICCV. doi:10.1109/ICCV.2015.123.
     """
 
+    inputs = ("images",)
+
     def __init__(
         self,
         filters: int = 16,
@@ -59,8 +78,8 @@ class AlexNet(nn.Module):
             "dropout": dropout,
             "initialisation": initialisation,
         }
-        side = _check(self.settings)
-        f = filters
+        _check_settings(self.settings)
+        f, side = filters, last_side(size)
         self.features = nn.Sequential(
             *_convolution(in_channels, f, kernel=11, stride=4, padding=0),
             *_pooling(dropout),
@@ -79,18 +98,69 @@ class AlexNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(2048, n_classes),
         )
+        self.embedding_size = 2048
         if initialisation == "he":
             self.apply(_initialise_after_he)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
-        wanted = (self.settings["in_channels"], self.settings["size"], self.settings["size"])
-        if images.ndim != 4 or images.shape[1:] != wanted:
-            raise DataError(
-                f"AlexNet: images of shape {tuple(images.shape)}, but this one was made for (B, {wanted[0]}, "
-                f"{wanted[1]}, {wanted[2]}); render at that size or make a model for yours"
-            )
+        self._check(images)
         return self.classifier(self.features(images))
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last layer decides on: (B, 2048)."""
+        self._check(images)
+        return self.classifier[:-1](self.features(images))
+
+    def last_map(self, images: torch.Tensor) -> torch.Tensor:
+        """The output of the last convolution, before its ReLU: (B, 256, side, side), 14 a side at ``size=256``."""
+        self._check(images)
+        return self.features[:-3](images)
+
+    def _check(self, images: torch.Tensor) -> None:
+        check_images(type(self).__name__, images, self.settings["in_channels"], self.settings["size"])
+
+
+def last_side(size: int, poolings: int = 3) -> int:
+    """Side that is left of an image after the first convolution and some of the poolings."""
+    side = (size - 11) // 4 + 1
+    for _ in range(poolings):
+        side = (side - 3) // 2 + 1
+    return side
+
+
+def load_original(path: str | os.PathLike) -> AlexNet:
+    """Read weights that Narotamo et al. published for their AlexNet, with 8 or 16 filters.
+
+    Their files hold the `state_dict` of a network whose layers are called as :data:`ORIGINAL_LAYERS` says.
+    Nothing in the file is run, and no more memory is taken than the file is long.
+
+    Parameters
+    ----------
+    path : path
+        A file that ``torch.save(model.state_dict(), path)`` wrote.
+
+    Returns
+    -------
+    AlexNet
+        For nine images of 256 × 256 pixels, in evaluation mode, its `filters` read off the file.
+
+    Raises
+    ------
+    CheckpointError
+        No such file, a file that isn't a `state_dict`, layers of other names or shapes, numbers that aren't
+        finite, or a file that claims more numbers than it holds.
+    """
+    path = Path(path)
+    weights = _read_state(path)
+    _check_names(path, weights)
+    _check_claims(path, weights)
+    # Without memory or random numbers: the weights come from the file.
+    with torch.device("meta"):
+        model = AlexNet(filters=max(1, weights["conv2d_1.bias"].numel()))
+    model.settings = {"name": "alexnet", **model.settings}
+    model.load_state_dict(_renamed(path, weights, model.state_dict()), assign=True)
+    return model.requires_grad_(True).eval()
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, padding: int, stride: int = 1) -> list[nn.Module]:
@@ -107,18 +177,62 @@ def _initialise_after_he(layer: nn.Module) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _check(settings: dict) -> int:
-    """Refuse settings out of range; return the side that is left after the last pooling."""
-    for name in ("filters", "in_channels", "n_classes"):
-        if settings[name] < 1:
-            raise SettingError(f"AlexNet: {name}={settings[name]}, but it must be at least 1")
-    if not 0 <= settings["dropout"] < 1:
-        raise SettingError(f"AlexNet: dropout={settings['dropout']}, but it must be in [0, 1)")
-    if settings["initialisation"] not in ("pytorch", "he"):
-        raise SettingError(f"AlexNet: initialisation={settings['initialisation']!r}, but it must be 'pytorch' or 'he'")
-    side = (settings["size"] - 11) // 4 + 1
-    for _ in range(3):
-        side = (side - 3) // 2 + 1
-    if side < 1:
-        raise SettingError(f"AlexNet: size={settings['size']}, but images need at least 67 pixels a side")
-    return side
+def _check_settings(settings: dict) -> None:
+    check_counts("AlexNet", **{name: settings[name] for name in ("filters", "in_channels", "n_classes")})
+    check_shares("AlexNet", dropout=settings["dropout"])
+    check_choice("AlexNet", ("pytorch", "he"), initialisation=settings["initialisation"])
+    check_size("AlexNet", settings["size"], smallest=67)
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path} isn't there; name a file of the original's weights")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} isn't a file that torch.save writes since PyTorch 1.6; download it again")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise CheckpointError(f"{path}: {packed[0]} is compressed, which torch.save never does")
+        # Mapped, so that a claim of more bytes than there are finds the end of the file, not other memory.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except CheckpointError:
+        raise
+    # What a damaged file raises depends on where the unpickler stumbles.
+    except Exception as error:
+        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise CheckpointError(f"{path} isn't the state_dict of a network: it holds something else than tensors")
+    return state
+
+
+def _check_names(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    wanted = {f"{layer}.{part}" for layer in ORIGINAL_LAYERS for part in ("weight", "bias")}
+    missing, unknown = sorted(wanted - set(weights)), sorted(map(str, set(weights) - wanted))
+    if missing or unknown:
+        complaint = f"{missing[0]} is missing" if missing else f"{unknown[0]} is no part of it"
+        raise CheckpointError(f"{path} isn't the original's AlexNet: {complaint}; its other networks can't be read")
+
+
+def _check_claims(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    if claimed > path.stat().st_size:
+        raise CheckpointError(
+            f"{path} claims {claimed:,} bytes of weights, but is only {path.stat().st_size:,} long; it is damaged"
+        )
+    for name, tensor in weights.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds something else than finite numbers")
+
+
+def _renamed(path: Path, weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights by their names here, as copies, after a look at each shape."""
+    renamed = {}
+    for name, tensor in weights.items():
+        layer, part = name.rsplit(".", 1)
+        here = f"{ORIGINAL_LAYERS[layer]}.{part}"
+        if tensor.shape != wanted[here].shape:
+            shapes = f"{tuple(tensor.shape)}, but {tuple(wanted[here].shape)} is needed"
+            raise CheckpointError(f"{path} isn't the original's AlexNet: {name} has the shape {shapes}")
+        renamed[here] = tensor.to(torch.float32, copy=True)
+    return renamed

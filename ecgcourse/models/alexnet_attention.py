@@ -1,0 +1,81 @@
+"""AlexNet whose convolutions see the whole image at once: with self-attention. Introduced in chapter 13."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ecgcourse.models.alexnet import AlexNet
+
+
+class SelfAttention(nn.Module):
+    """Add to each pixel a mean of all pixels, weighted by likeness.
+
+    After Zhang et al. (2019), equations 1–4: likeness is the dot product of a query and a key, weights are
+    its softmax over the pixels attended to, and a factor gamma, 0 at first, says how much is added.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the map; queries and keys have an eighth of them, at least 1.
+
+    References
+    ----------
+    Zhang, H., Goodfellow, I., Metaxas, D., Odena, A. (2019). Self-attention generative adversarial networks.
+    ICML. arXiv:1805.08318.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        narrow = max(1, channels // 8)
+        self.query = nn.Conv2d(channels, narrow, 1)
+        self.key = nn.Conv2d(channels, narrow, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, channels, h, w) to the same shape."""
+        query, key, value = (_as_words(part(x)) for part in (self.query, self.key, self.value))
+        # Zeros change no dot product, and kernels that never hold all h·w × h·w weights need equal widths.
+        padding = (0, value.shape[-1] - query.shape[-1])
+        query, key = functional.pad(query, padding), functional.pad(key, padding)
+        seen = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return x + self.gamma * seen[:, 0].transpose(1, 2).reshape(x.shape)
+
+
+class AlexNetAttention(AlexNet):
+    """:class:`ecgcourse.models.alexnet.AlexNet` with self-attention after its first and third convolution.
+
+    Narotamo et al. 2024 took 8 filters and no dropout. Their code takes the softmax over the pixels that
+    attend, not over those attended to; here it is as in Zhang et al. (2019).
+
+    Parameters
+    ----------
+    filters, in_channels, n_classes, size, dropout, initialisation
+        As for AlexNet.
+
+    Raises
+    ------
+    SettingError
+        A setting outside its range.
+    """
+
+    def __init__(
+        self,
+        filters: int = 8,
+        in_channels: int = 9,
+        n_classes: int = 4,
+        size: int = 256,
+        dropout: float = 0.0,
+        initialisation: str = "pytorch",
+    ):
+        super().__init__(filters, in_channels, n_classes, size, dropout, initialisation)
+        layers = list(self.features)
+        # Behind the ReLU of the third convolution first, so that the earlier place doesn't move it.
+        layers.insert(10, SelfAttention(4 * filters))
+        layers.insert(2, SelfAttention(filters))
+        self.features = nn.Sequential(*layers)
+
+
+def _as_words(x: torch.Tensor) -> torch.Tensor:
+    """(B, c, h, w) -> (B, 1, h·w, c): one word per pixel, one head."""
+    return x.flatten(2).transpose(1, 2)[:, None]

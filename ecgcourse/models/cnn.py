@@ -1,0 +1,94 @@
+"""The plain convolutional network of Narotamo et al. 2024. Introduced in chapter 13."""
+
+import torch
+from torch import nn
+
+from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
+
+
+class CNN(nn.Module):
+    """Three convolutions, two poolings, three linear layers.
+
+    With few layers, but not small: at ``size=256`` the last map is 62 a side, so 64 · 62 · 62 = 246,016
+    numbers meet 2048 others in the first linear layer, which alone has 503,842,816 weights and takes 2 GB.
+    Half the side leaves 118 million.
+
+    Parameters
+    ----------
+    filters : int
+        Filters f of the first convolution; the next two have 2f and 4f.
+    hidden : int
+        Numbers after the first linear layer; the second leaves half of them.
+    in_channels : int
+        Images per record, C.
+    n_classes : int
+        Logits per record, K.
+    size : int
+        Side S of an image in pixels, at least 12.
+    dropout : float
+        Share of whole channels silenced before the first linear layer, and of numbers silenced after it.
+
+    Raises
+    ------
+    SettingError
+        A setting outside its range.
+    """
+
+    inputs = ("images",)
+
+    def __init__(
+        self,
+        filters: int = 16,
+        hidden: int = 2048,
+        in_channels: int = 9,
+        n_classes: int = 4,
+        size: int = 256,
+        dropout: float = 0.3,
+    ):
+        super().__init__()
+        self.settings = {
+            "filters": filters,
+            "hidden": hidden,
+            "in_channels": in_channels,
+            "n_classes": n_classes,
+            "size": size,
+            "dropout": dropout,
+        }
+        check_counts("CNN", filters=filters, hidden=hidden, in_channels=in_channels, n_classes=n_classes)
+        check_shares("CNN", dropout=dropout)
+        check_size("CNN", size, smallest=12)
+        f, side = filters, _half(_half(size - 2))
+        self.embedding_size = max(1, hidden // 2)
+        self.features = nn.Sequential(
+            *_convolution(in_channels, f, padding=0),
+            nn.MaxPool2d(4, stride=2),
+            *_convolution(f, 2 * f),
+            *_convolution(2 * f, 4 * f),
+            nn.MaxPool2d(4, stride=2),
+            nn.Dropout2d(dropout),
+            nn.Flatten(),
+            nn.Linear(4 * f * side * side, hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, self.embedding_size),
+            nn.ReLU(inplace=True),
+        )
+        self.head = nn.Linear(self.embedding_size, n_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
+        return self.head(self.embed(images))
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last layer decides on: (B, `embedding_size`)."""
+        check_images("CNN", images, self.settings["in_channels"], self.settings["size"])
+        return self.features(images)
+
+
+def _convolution(channels_in: int, channels_out: int, padding: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(channels_in, channels_out, 3, padding=padding), nn.ReLU(inplace=True)]
+
+
+def _half(side: int) -> int:
+    """Side after a pooling of 4 pixels in steps of 2."""
+    return (side - 4) // 2 + 1

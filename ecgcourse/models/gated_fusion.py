@@ -1,0 +1,105 @@
+"""Gated fusion of features after Ahmad et al. 2021: gates decide which network to listen to. Chapter 13."""
+
+import torch
+from torch import nn
+
+from ecgcourse.fields import FIELDS
+from ecgcourse.models.checks import check_counts, check_images
+from ecgcourse.models.fusion import drop_head, make_part, side_by_side
+from ecgcourse.models.image_fusion import check_fields
+
+
+class GatedFusion(nn.Module):
+    """A signal network and one image network for each field; gates weigh what each has found.
+
+    Ahmad et al. (2021) train one AlexNet for each of the three fields, take the features before its last
+    layer, fuse the three and classify with a support vector machine ("multimodal feature fusion"). Theirs
+    are one network per field and the fusion of features. Our reading: the fusion is the gated multimodal
+    unit of Arevalo et al. (2017), the signal is a fourth modality, the networks may be any, and a linear layer
+    takes the place of the support vector machine, so that all is trained at once. With eᵢ what network i
+    embeds and [e] all of them side by side, the fused numbers are Σᵢ σ(Vᵢ [e]) · tanh(Wᵢ eᵢ).
+
+    Parameters
+    ----------
+    signal, image : str
+        Names of a model that takes signals alone and of one that takes images alone.
+    width : int
+        Fused numbers.
+    signal_settings, image_settings : dict or None
+        Settings of the networks, other than those below.
+    leads : {3, 12}
+        Leads per record that the signal network takes, L.
+    in_channels : int
+        Images per record, C: three for each lead.
+    n_classes : int
+        Logits per record, K.
+    size : int
+        Side S of an image in pixels.
+
+    Raises
+    ------
+    SettingError
+        An unknown or unsuitable model, or a setting outside its range.
+
+    References
+    ----------
+    Ahmad, Z., Tabassum, A., Guan, L., Khan, N. M. (2021). ECG heartbeat classification using multimodal fusion.
+    IEEE Access 9. doi:10.1109/ACCESS.2021.3097614.
+    Arevalo, J., Solorio, T., Montes-y-Gómez, M., González, F. A. (2017). Gated multimodal units for information
+    fusion. ICLR workshop. arXiv:1702.01992.
+    """
+
+    inputs = ("signals", "images")
+
+    def __init__(
+        self,
+        signal: str = "resnet1d",
+        image: str = "compact",
+        width: int = 128,
+        signal_settings: dict | None = None,
+        image_settings: dict | None = None,
+        leads: int = 3,
+        in_channels: int = 9,
+        n_classes: int = 4,
+        size: int = 256,
+    ):
+        super().__init__()
+        self.settings = {
+            "signal": signal,
+            "image": image,
+            "width": width,
+            "signal_settings": dict(signal_settings or {}),
+            "image_settings": dict(image_settings or {}),
+            "leads": leads,
+            "in_channels": in_channels,
+            "n_classes": n_classes,
+            "size": size,
+        }
+        check_counts("GatedFusion", width=width)
+        check_fields("GatedFusion", in_channels)
+        self.signal_model = make_part("GatedFusion", self.settings, "signal", {"leads": leads, "n_classes": n_classes})
+        self.scaling = self.signal_model.scaling
+        common = {"in_channels": in_channels // len(FIELDS), "n_classes": n_classes, "size": size}
+        self.field_models = nn.ModuleList(make_part("GatedFusion", self.settings, "image", common) for _ in FIELDS)
+        parts = [self.signal_model, *self.field_models]
+        for part in parts:
+            drop_head(part)
+        self.embedding_size = width
+        self.gates = nn.Linear(sum(part.embedding_size for part in parts), width * len(parts))
+        self.views = nn.ModuleList(nn.Linear(part.embedding_size, width) for part in parts)
+        self.head = nn.Linear(width, n_classes)
+
+    def forward(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Map float signals (B, L, T) and images (B, C, S, S) to logits (B, K); DataError for other shapes."""
+        return self.head(self.embed(signals, images))
+
+    def embed(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """The fused numbers, (B, `width`)."""
+        check_images("GatedFusion", images, self.settings["in_channels"], self.settings["size"])
+        # Lead after lead, the fields follow each other.
+        by_field = [images[:, place :: len(FIELDS)] for place in range(len(FIELDS))]
+        found = [self.signal_model.embed(signals)]
+        found += [model.embed(field) for model, field in zip(self.field_models, by_field, strict=True)]
+        gates = torch.sigmoid(self.gates(side_by_side(*found))).chunk(len(found), dim=1)
+        views = [torch.tanh(view(numbers)) for view, numbers in zip(self.views, found, strict=True)]
+        return sum(gate * view for gate, view in zip(gates, views, strict=True))

@@ -1,0 +1,132 @@
+"""The recurrent networks of Narotamo et al. 2024: GRU and LSTM. Introduced in chapter 12."""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from ecgcourse.models.checks import N_LEADS, check_choice, check_counts, check_shares, check_signals
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers read a signal sample by sample; a linear layer decides on what they remember at the end.
+
+    With two directions, the second reads backwards, and what it remembers at the first sample stands beside
+    what the first remembers at the last. :class:`GRU` and :class:`LSTM` say which kind of layer it is.
+
+    Parameters
+    ----------
+    hidden : int
+        Numbers that each layer remembers in each direction, H.
+    layers : int
+        Recurrent layers, each reading the one below.
+    bidirectional : bool
+        Whether each layer reads backwards as well.
+    leads : {3, 12}
+        Leads per record, L.
+    n_classes : int
+        Logits per record, K.
+    dropout : float
+        Share of numbers silenced between two recurrent layers, in training only.
+
+    Raises
+    ------
+    SettingError
+        A setting outside its range.
+    """
+
+    inputs = ("signals",)
+    scaling = "z_score"
+    layer_type: ClassVar[type[nn.RNNBase]]
+
+    def __init__(self, hidden: int, layers: int, bidirectional: bool, leads: int, n_classes: int, dropout: float):
+        super().__init__()
+        self.settings = {
+            "hidden": hidden,
+            "layers": layers,
+            "bidirectional": bidirectional,
+            "leads": leads,
+            "n_classes": n_classes,
+            "dropout": dropout,
+        }
+        check_counts(type(self).__name__, hidden=hidden, layers=layers, n_classes=n_classes)
+        check_choice(type(self).__name__, (False, True), bidirectional=bidirectional)
+        check_choice(type(self).__name__, N_LEADS, leads=leads)
+        check_shares(type(self).__name__, dropout=dropout)
+        # PyTorch warns of dropout where there is nothing between layers.
+        between = dropout if layers > 1 else 0.0
+        self.rnn = self.layer_type(
+            leads, hidden, layers, dropout=between, bidirectional=bidirectional, batch_first=True
+        )
+        self.embedding_size = hidden * (2 if bidirectional else 1)
+        self.head = nn.Linear(self.embedding_size, n_classes)
+
+    def forward(self, signals: torch.Tensor) -> torch.Tensor:
+        """Map float signals (B, L, T), each lead z-scored, to logits (B, K); DataError for another L."""
+        return self.head(self.embed(signals))
+
+    def embed(self, signals: torch.Tensor) -> torch.Tensor:
+        """What the last layer decides on: (B, H), or (B, 2H) with two directions."""
+        check_signals(type(self).__name__, signals, self.settings["leads"])
+        memory, _ = self.rnn(signals.transpose(1, 2))
+        hidden = self.settings["hidden"]
+        # Without a second direction nothing is left for the second part.
+        return torch.cat([memory[:, -1, :hidden], memory[:, 0, hidden:]], dim=1)
+
+
+class GRU(Recurrent):
+    """Gated recurrent units: three layers of 128, as in the best GRU of Narotamo et al. 2024.
+
+    In their fusions it had two layers, two directions and dropout 0.5.
+
+    Parameters
+    ----------
+    hidden, layers, bidirectional, leads, n_classes, dropout
+        As for :class:`Recurrent`.
+
+    References
+    ----------
+    Cho, K., et al. (2014). Learning phrase representations using RNN encoder-decoder for statistical machine
+    translation. EMNLP. doi:10.3115/v1/D14-1179.
+    """
+
+    layer_type = nn.GRU
+
+    def __init__(
+        self,
+        hidden: int = 128,
+        layers: int = 3,
+        bidirectional: bool = False,
+        leads: int = 3,
+        n_classes: int = 4,
+        dropout: float = 0.3,
+    ):
+        super().__init__(hidden, layers, bidirectional, leads, n_classes, dropout)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory: two layers of 128, as in the best LSTM of Narotamo et al. 2024.
+
+    Parameters
+    ----------
+    hidden, layers, bidirectional, leads, n_classes, dropout
+        As for :class:`Recurrent`.
+
+    References
+    ----------
+    Hochreiter, S., Schmidhuber, J. (1997). Long short-term memory. Neural Computation 9.
+    doi:10.1162/neco.1997.9.8.1735.
+    """
+
+    layer_type = nn.LSTM
+
+    def __init__(
+        self,
+        hidden: int = 128,
+        layers: int = 2,
+        bidirectional: bool = False,
+        leads: int = 3,
+        n_classes: int = 4,
+        dropout: float = 0.3,
+    ):
+        super().__init__(hidden, layers, bidirectional, leads, n_classes, dropout)
