@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-    from ecgcourse.datasets import RenderedImages, TiffImages
+    from ecgcourse.datasets import AnyDataset
     from ecgcourse.distributed import Team
-    from ecgcourse.training import History, TrainConfig
+    from ecgcourse.training import History, Inputs, TrainConfig
 
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
@@ -48,6 +48,7 @@ EXAMPLES = """examples:
   python -m ecgcourse download PTB-XL --records 500          bring the first 500 records of PTB-XL
   python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
   python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
+  python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
   python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
 """
 
@@ -131,12 +132,12 @@ def _train(options: argparse.Namespace, team: "Team") -> None:
     from ecgcourse import datasets, models, training
 
     config = _train_config(options)
-    settings = {name: getattr(options, name) for name in ("filters", "size", "dropout", "initialisation")}
+    settings = _model_settings(options)
     # Before the data, which take longer, so that an impossible setting is found at once.
     n_weights = _count_weights(options.model, settings)
     training.seed_everything(config.seed)
     model = models.create(options.model, **settings)
-    train_set, val_set = _training_data(options, config, team)
+    train_set, val_set = _training_data(options, config, model, team)
     _say(options, f"model: {options.model}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
@@ -153,8 +154,8 @@ def evaluate(options: argparse.Namespace) -> None:
     thresholds, source = _read_thresholds(run / runs.THRESHOLDS)
     place = training.pick_device(options.device)
     precision = _precision_of(run)
-    settings = {"dtype": _image_dtype(precision, place), "progress": _progress(options), "skip_bad": options.skip_bad}
-    dataset = datasets.from_data(data, options.partition, model.settings["size"], place, **settings)
+    settings = _data_settings(options, model) | {"device": place, "dtype": _image_dtype(precision, place)}
+    dataset = datasets.from_data(data, options.partition, **settings)
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
     with _watched(dataset, options) as watched:
@@ -272,7 +273,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--epochs", 100, "largest number of times through the training set", _whole(1, 10**6))
     _option(parser, "--batch-size", 64, "records per step, of all processes together", _whole(1, 10**5))
     _option(parser, "--learning-rate", 0.1, "step size; adam wants about 0.0001", _real(above=0))
-    _option(parser, "--optimizer", "sgd", "how to step", choices=("sgd", "adam"))
+    _option(parser, "--optimizer", "sgd", "how to step", choices=("sgd", "adam", "adamw"))
+    cycle_help = "one_cycle: the step size rises and falls to nearly 0 at the last of --epochs"
+    _option(parser, "--schedule", "constant", cycle_help, choices=("constant", "one_cycle"))
     _option(parser, "--l2-decay", 0.0, "pull of every weight towards zero", _real(least=0))
     _option(
         parser,
@@ -281,11 +284,14 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "stop after so many epochs without a lower validation loss, 0: never",
         _whole(0, 10**6),
     )
-    _option(parser, "--model", "alexnet", "name of the model")
-    _option(parser, "--filters", 8, "filters of the model's first convolution", _whole(1, 4096))
-    _option(parser, "--dropout", 0.3, "share of channels silenced while training", _real(least=0, below=1))
-    _option(parser, "--initialisation", "pytorch", "how weights start; he wants adam", choices=("pytorch", "he"))
-    _option(parser, "--size", 256, "side of an image in pixels", _whole(1, LARGEST))
+    _option(parser, "--model", "alexnet", "name of the model; an unknown one lists them all")
+    _setting(parser, "--filters", "filters of the model's first convolution; 8 for alexnet", _whole(1, 4096))
+    _setting(parser, "--dropout", "share of channels silenced while training", _real(least=0, below=1))
+    _setting(parser, "--initialisation", "how weights start; he wants adam", choices=("pytorch", "he"))
+    _setting(parser, "--size", "side of an image in pixels", _whole(1, LARGEST))
+    _setting(parser, "--leads", "leads that a model of signals reads: 3 (I, II, V2) or 12", _whole(1, 12))
+    other_help = "another setting of the model, such as hidden=64; may be given several times"
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
     _option(parser, "--device", "auto", "cpu, cuda, cuda:1 or mps; auto takes the fastest there is")
     _option(parser, "--precision", "float32", "what is calculated in", choices=("float32", "bfloat16"))
     compile_help = "translate the network with torch.compile; whether that pays depends on the hardware"
@@ -349,6 +355,30 @@ def _option(
     )
 
 
+def _setting(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    words: str,
+    value: Callable[[str], object] = str,
+    choices: Sequence[str] | None = None,
+) -> None:
+    """An option that a model has, or has not, and whose default is the model's own."""
+    metavar = None if choices else flag.strip("-").upper()
+    words = f"{words} (default: the model's own)"
+    parser.add_argument(flag, type=value, choices=choices, metavar=metavar, help=words)
+
+
+def _pair(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{shown(text)} isn't NAME=VALUE, such as hidden=64")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        # A word, such as the name of another model.
+        return name, value
+
+
 def _add_skip_bad(parser: argparse.ArgumentParser, place: str) -> None:
     words = f"leave damaged records out and list them in {place}, rather than stop at the first one"
     parser.add_argument("--skip-bad", action="store_true", help=words)
@@ -402,6 +432,27 @@ def _train_config(options: argparse.Namespace) -> "TrainConfig":
     return TrainConfig(**chosen | {"out": out, "progress": _progress(options)})
 
 
+def _model_settings(options: argparse.Namespace) -> dict:
+    given = {name: getattr(options, name) for name in ("filters", "dropout", "initialisation", "size", "leads")}
+    if options.model == "alexnet" and given["filters"] is None:
+        # The smaller of the two that the original trained.
+        given["filters"] = 8
+    return {name: value for name, value in given.items() if value is not None} | dict(options.set)
+
+
+def _data_settings(options: argparse.Namespace, model: "nn.Module") -> dict:
+    """What :func:`ecgcourse.datasets.from_data` must prepare for a model."""
+    from ecgcourse import datasets, models
+
+    takes_images = "images" in models.inputs(model.settings["name"])
+    return {
+        "images": datasets.DEFAULT_IMAGES if takes_images else None,
+        "signals": models.signal_recipe(model),
+        "progress": _progress(options),
+        "skip_bad": options.skip_bad,
+    } | ({"size": model.settings["size"]} if takes_images else {})
+
+
 def _count_weights(name: str, settings: dict) -> int:
     """Weights of a model, counted without making it; SettingError if training it needs more memory than there is."""
     import torch
@@ -453,14 +504,14 @@ def _is_restarted(folder: Path) -> bool:
 
 
 def _training_data(
-    options: argparse.Namespace, config: "TrainConfig", team: "Team"
-) -> "tuple[RenderedImages | TiffImages, RenderedImages | TiffImages]":
+    options: argparse.Namespace, config: "TrainConfig", model: "nn.Module", team: "Team"
+) -> "tuple[AnyDataset, AnyDataset]":
     from ecgcourse import datasets, training
 
     place = "cpu" if config.workers else training.pick_device(config.device)
-    data, dtype = options.data, _image_dtype(config.precision, place)
-    settings = {"dtype": dtype, "progress": _progress(options), "skip_bad": options.skip_bad}
-    train_set, val_set = (datasets.from_data(data, name, options.size, place, **settings) for name in ("train", "val"))
+    data = options.data
+    settings = _data_settings(options, model) | {"device": place, "dtype": _image_dtype(config.precision, place)}
+    train_set, val_set = (datasets.from_data(data, name, **settings) for name in ("train", "val"))
     if options.skip_bad and team.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
     words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
@@ -517,7 +568,7 @@ def _finish_run(
     options: argparse.Namespace,
     config: "TrainConfig",
     model: "nn.Module",
-    val_set: "RenderedImages | TiffImages",
+    val_set: "AnyDataset",
     history: "History",
 ) -> None:
     from ecgcourse import evaluation, plots, runs, training
@@ -585,7 +636,7 @@ def _save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def _list_bad(opened: "Sequence[RenderedImages | TiffImages]", path: Path) -> None:
+def _list_bad(opened: "Sequence[AnyDataset]", path: Path) -> None:
     """Write the records that were left out of these datasets, and say on stderr where."""
     import pandas as pd
 
@@ -599,20 +650,20 @@ def _list_bad(opened: "Sequence[RenderedImages | TiffImages]", path: Path) -> No
 class _Watched:
     """A dataset that moves a progress bar when it is read."""
 
-    def __init__(self, dataset: "RenderedImages | TiffImages", bar: object):
+    def __init__(self, dataset: "AnyDataset", bar: object):
         self.dataset, self.bar, self.labels = dataset, bar, dataset.labels
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: object) -> "tuple[torch.Tensor, torch.Tensor]":
-        images, labels = self.dataset[index]
-        self.bar.update(len(images))
-        return images, labels
+    def __getitem__(self, index: object) -> "tuple[Inputs, torch.Tensor]":
+        inputs, labels = self.dataset[index]
+        self.bar.update(len(labels))
+        return inputs, labels
 
 
 @contextmanager
-def _watched(dataset: "RenderedImages | TiffImages", options: argparse.Namespace) -> Iterator[_Watched]:
+def _watched(dataset: "AnyDataset", options: argparse.Namespace) -> Iterator[_Watched]:
     from tqdm import tqdm
 
     hidden = True if options.quiet else None

@@ -21,7 +21,7 @@ from matplotlib import image as matplotlib_image
 from mirror import Mirror
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from ecgcourse import datasets, evaluation, practice, ptbxl, training
+from ecgcourse import datasets, evaluation, models, practice, ptbxl, training
 from ecgcourse.cli import main
 from ecgcourse.errors import EcgCourseWarning
 
@@ -510,7 +510,11 @@ def test_a_folder_that_can_not_be_written_is_named(
         (["train", "--device", "cuda:99"], "device='cuda:99' isn't there"),
         (["train", "--patience", "-1"], "--patience: '-1' isn't allowed"),
         (["train", "--size", "0"], "--size: '0' isn't allowed"),
-        (["train", "--model", "resnet"], "no model is called 'resnet'"),
+        (["train", "--model", "resnets"], "no model is called 'resnets'"),
+        (["train", "--model", "gru", "--size", "64"], "model 'gru' cannot be made with {'size': 64}"),
+        (["train", "--set", "hidden"], "'hidden' isn't NAME=VALUE"),
+        (["train", "--model", "gru", "--set", "hidden=NaN"], "hidden=nan"),
+        (["train", "--model", "gated_fusion", "--set", "signal=vgg"], "a model that takes signals alone is needed"),
         (["train", "--filters", "0"], "--filters: '0' isn't allowed"),
         (["train", "--size", "66"], "size=66"),
         (["images", "out", "--partition", "9"], "'9'"),
@@ -804,3 +808,28 @@ def test_nobody_waits_for_pytorch_to_read_the_help(tmp_path: Path):
     code = "import sys; from ecgcourse.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     ended = process("-c", code, "practice", str(tmp_path / "out"), "--records", "1")
     assert (ended.returncode, ended.stdout) == (0, f"{tmp_path / 'out'}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("resnet1d", ("--leads", "12", "--filters", "4")),
+        ("compact", ("--size", "16", "--filters", "2")),
+        ("gated_fusion", ("--size", "16", "--set", "width=8")),
+    ],
+)
+def test_any_model_is_trained_and_judged(name: str, settings: tuple[str, ...], practice_root: Path, tmp_path: Path):
+    words = ("--model", name, *settings, "--epochs", "1", "--optimizer", "adamw", "--schedule", "one_cycle")
+    assert command("train", practice_root, "--out", tmp_path, "--device", "cpu", "--quiet", *words) == 0
+    assert (
+        command("evaluate", tmp_path, "--data", practice_root, "--partition", "val", "--json", tmp_path / "m.json") == 0
+    )
+    model = training.load_checkpoint(tmp_path / "best.pt")
+    recipe = models.signal_recipe(model)
+    images = datasets.DEFAULT_IMAGES if "images" in model.inputs else None
+    size = model.settings.get("size", 256)
+    dataset = datasets.from_data(practice_root, "val", size, images=images, signals=recipe)
+    y_true, y_prob = training.predict(model, dataset, device="cpu")
+    report = json.loads((tmp_path / "m.json").read_text())
+    found = [report["per_class"][name]["auroc"]["value"] for name in ptbxl.CLASSES]
+    np.testing.assert_allclose(found, [roc_auc_score(y_true[:, k], y_prob[:, k]) for k in range(4)])

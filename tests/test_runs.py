@@ -368,8 +368,12 @@ COMMAND = "--model drawing --size 8 --epochs 3 --batch-size 10 --learning-rate 0
 
 @pytest.fixture
 def command(practice_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    # The command line names settings that this small network doesn't have.
-    monkeypatch.setitem(models.REGISTRY, "drawing", lambda **_: Drawing())
+    def drawing_of_size(size: int) -> Drawing:
+        model = Drawing()
+        model.settings |= {"size": size}
+        return model
+
+    monkeypatch.setitem(models.REGISTRY, "drawing", drawing_of_size)
     return lambda *words: main(["train", str(practice_root), *COMMAND.split(), *map(str, words)])
 
 

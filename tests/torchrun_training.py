@@ -18,11 +18,11 @@ from ecgcourse.errors import SettingError
 
 
 class Small(nn.Module):
-    """The mean grey level of each channel and two linear layers; takes the settings of the command line."""
+    """The mean grey level of each channel and two linear layers."""
 
-    def __init__(self, filters: int, size: int, dropout: float, initialisation: str):
+    def __init__(self, size: int, dropout: float = 0.3):
         super().__init__()
-        self.settings = {"filters": filters, "size": size, "dropout": dropout, "initialisation": initialisation}
+        self.settings = {"size": size, "dropout": dropout}
         self.layers = nn.Sequential(nn.Linear(9, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 4))
         self.steps = 0
 
