@@ -499,7 +499,7 @@ def test_a_folder_that_can_not_be_written_is_named(
         (["train", "--device", "cuda:99"], "device='cuda:99' isn't there"),
         (["train", "--patience", "-1"], "patience=-1"),
         (["train", "--size", "0"], "size=0"),
-        (["train", "--model", "resnet"], "no model is called 'resnet'"),
+        (["train", "--model", "resnet5000"], "no model is called 'resnet5000'"),
         (["train", "--filters", "0"], "filters=0"),
         (["train", "--size", "66"], "size=66"),
         (["images", "out", "--partition", "9"], "'9'"),

@@ -34,7 +34,7 @@ class Fusion(nn.Module):
     signal_model, image_model : nn.Module
         The parts.
     scaling : str
-        How the signal model wants its signals, see :class:`ecgcourse.models.registry.SignalInput`.
+        How the signal model wants its signals, see :class:`ecgcourse.models.SignalInput`.
 
     Raises
     ------
