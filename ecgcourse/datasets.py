@@ -6,6 +6,7 @@ batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 0
 
 import hashlib
 import json
+import math
 import os
 import re
 import warnings
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,13 @@ IMAGES, BAD_RECORDS = "images.json", "bad_records.csv"
 _OTHER_KINDS = {
     f"is_{kind}": False for kind in ("lsm", "mmstack", "ndtiff", "ome", "stk") if kind in tifffile.TIFF.FILE_FLAGS
 }
+
+
+class Views(NamedTuple):
+    """Several views of each record, where a dataset would else have one input: (B, V, …), or (V, …) of one record."""
+
+    inputs: torch.Tensor
+
 
 Index = int | slice | Sequence[int] | np.ndarray | torch.Tensor
 
@@ -168,16 +177,13 @@ class RenderedImages(Dataset):
         Returns
         -------
         images : (C, S, S) or (B, C, S, S) tensor of `dtype`
-            With V views (V, C, S, S) or (B, V, C, S, S).
+            With V views, :class:`Views` of (V, C, S, S) or (B, V, C, S, S).
         labels : (K,) or (B, K) float32 tensor
         """
         rows = _rows(self, index).to(self.signals.device, non_blocking=True)
         picked = self.signals[rows.reshape(-1)]
-        images = self._render(picked if self.recipe.window is None else self._windows(picked))
-        views = (self.recipe.views,) if self.recipe.views else ()
-        if rows.ndim == 1 and not views:
-            return images, self.labels[rows]
-        return images.reshape(*rows.shape, *views, *images.shape[1:]), self.labels[rows]
+        images = self._render(_windows(picked, self.recipe))
+        return _as_asked(images, rows, self.recipe), self.labels[rows]
 
     def _render(self, x: torch.Tensor) -> torch.Tensor:
         images = render(
@@ -190,18 +196,6 @@ class RenderedImages(Dataset):
             check=False,
         )
         return images if self._channels is None else images[:, self._channels]
-
-    def _windows(self, x: torch.Tensor) -> torch.Tensor:
-        """Cut windows out of signals: (B, L, T) to (B, L, window), or to (B V, L, window), record by record."""
-        window, views = self.recipe.window, self.recipe.views
-        last = x.shape[-1] - window
-        if views:
-            starts = torch.linspace(0, last, views).round().long().repeat(len(x))
-            x = x.repeat_interleave(views, dim=0)
-        else:
-            starts = torch.randint(last + 1, (len(x),))
-        times = starts.to(x.device)[:, None] + torch.arange(window, device=x.device)
-        return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
 
 
 class Signals(Dataset):
@@ -216,7 +210,7 @@ class Signals(Dataset):
     device : str or torch.device
         Where signals and labels are kept.
     recipe : SignalRecipe
-        How the signals were made, only noted.
+        Which windows the network reads; how the signals were filtered and scaled is only noted.
 
     Attributes
     ----------
@@ -230,6 +224,8 @@ class Signals(Dataset):
     DataError
         Shapes that don't fit together, no record at all, signals that are NaN or infinite, labels that are
         neither 0 nor 1.
+    SettingError
+        A window longer than the signals.
     """
 
     size = None
@@ -246,14 +242,22 @@ class Signals(Dataset):
         self.recipe = recipe
         _check_finite(self.signals)
         _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
+        _check_window(recipe, self.signals.shape[-1])
 
     def __len__(self) -> int:
         return len(self.signals)
 
     def __getitem__(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
-        """Take one record, (L, T) and (K,), or a batch, (B, L, T) and (B, K), float32."""
+        """Take one record, (L, T) and (K,), or a batch, (B, L, T) and (B, K), float32.
+
+        With windows (L, window) and (B, L, window); V views are :class:`Views` of (V, L, window) or (B, V, L, window).
+        """
         rows = _rows(self, index).to(self.signals.device, non_blocking=True)
-        return self.signals[rows], self.labels[rows]
+        picked = _windows(self.signals[rows.reshape(-1)], self.recipe)
+        if self.recipe.gain:
+            span = math.log1p(self.recipe.gain)
+            picked = picked * torch.empty(picked.shape[:2]).uniform_(-span, span).exp()[..., None].to(picked.device)
+        return _as_asked(picked, rows, self.recipe), self.labels[rows]
 
 
 class SignalsAndImages(Dataset):
@@ -277,7 +281,7 @@ class SignalsAndImages(Dataset):
     DataError
         The two don't have the same labels in the same order.
     SettingError
-        Images of windows: they don't show what the signals show.
+        Windows, which would lie at other places of the signals than of the images.
     """
 
     def __init__(self, signals: Signals, images: "RenderedImages | TiffImages"):
@@ -285,8 +289,8 @@ class SignalsAndImages(Dataset):
             raise DataError(
                 "SignalsAndImages: signals and images have different labels, so they aren't the same records"
             )
-        if isinstance(images, RenderedImages) and images.recipe.window:
-            raise SettingError("SignalsAndImages: images of a window don't show what the signals show; leave it out")
+        if any(getattr(each, "recipe", DEFAULT_IMAGES).window for each in (signals, images)):
+            raise SettingError("SignalsAndImages: signals and images would be windows at other places; use no window")
         self.parts = (signals, images)
         self.labels, self.size = images.labels, images.size
 
@@ -655,8 +659,8 @@ def loader(
 
 
 def _draws_windows(dataset: Dataset) -> bool:
-    recipe = getattr(dataset, "recipe", None)
-    return isinstance(recipe, ImageRecipe) and recipe.window is not None and not recipe.views
+    recipe = getattr(dataset, "recipe", DEFAULT_IMAGES)
+    return recipe.window is not None and not recipe.views
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -692,9 +696,31 @@ def _check_partition(partition: str) -> None:
         raise SettingError(f"no partition is called {partition!r}; the partitions are {known}")
 
 
-def _check_window(recipe: ImageRecipe, length: int) -> None:
+def _check_window(recipe: ImageRecipe | SignalRecipe, length: int) -> None:
     if recipe.window is not None and recipe.window > length:
-        raise SettingError(f"images: window={recipe.window}, but the signals have {length} samples")
+        raise SettingError(f"window={recipe.window}, but the signals have {length} samples")
+
+
+def _windows(x: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tensor:
+    """Cut windows out of signals: (B, L, T) to (B, L, window), or to (B V, L, window), record by record."""
+    if recipe.window is None:
+        return x
+    last = x.shape[-1] - recipe.window
+    if recipe.views:
+        starts = torch.linspace(0, last, recipe.views).round().long().repeat(len(x))
+        x = x.repeat_interleave(recipe.views, dim=0)
+    else:
+        starts = torch.randint(last + 1, (len(x),))
+    times = starts.to(x.device)[:, None] + torch.arange(recipe.window, device=x.device)
+    return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
+
+
+def _as_asked(made: torch.Tensor, rows: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tensor | Views:
+    """What was made for the flattened rows, (B, …) or (B V, …), in the shape of the rows."""
+    if recipe.views:
+        return Views(made.reshape(*rows.shape, recipe.views, *made.shape[1:]))
+    # Reshaped only where it must be: a batch keeps the order of its memory.
+    return made if rows.ndim == 1 else made.reshape(*rows.shape, *made.shape[1:])
 
 
 def _channels(recipe: ImageRecipe, n_leads: int) -> list[int] | None:

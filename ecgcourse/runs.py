@@ -100,8 +100,8 @@ class Run:
     ----------
     settings : dict
         Of `TrainConfig.to_dict`. Without a folder in ``settings["out"]`` nothing is ever written.
-    model, optimizer, scheduler
-        What training changes.
+    model, averaged, optimizer, scheduler
+        What training changes; `averaged`, a running mean of the model's weights, may be None.
     order : BatchOrder
         Of the training set.
     device : torch.device
@@ -119,6 +119,7 @@ class Run:
         self,
         settings: dict,
         model: nn.Module,
+        averaged: torch.optim.swa_utils.AveragedModel | None,
         optimizer: torch.optim.Optimizer,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
         order: BatchOrder,
@@ -126,12 +127,18 @@ class Run:
         team: Team,
     ):
         self.settings, self.team, self.device = settings, team, device
-        self.model, self.optimizer, self.scheduler, self.order = model, optimizer, scheduler, order
+        self.model, self.averaged = model, averaged
+        self.optimizer, self.scheduler, self.order = optimizer, scheduler, order
         self.folder = None if settings["out"] is None else Path(settings["out"])
         self.data: dict[str, dict] = {}
         self.rows: list[dict[str, float]] = []
         self.tally = Tally()
         self._stop_asked = False
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model whose weights are judged and kept."""
+        return self.model if self.averaged is None else self.averaged.module
 
     @contextmanager
     def opened(self, parts: dict[str, Dataset], resume: bool) -> Iterator[None]:
@@ -240,6 +247,7 @@ class Run:
             "state_dict": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
         }
 
     def _has_begun(self, resume: bool) -> bool:
@@ -279,6 +287,8 @@ class Run:
             self.model.load_state_dict(saved["state_dict"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.scheduler.load_state_dict(saved["scheduler"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(saved["averaged"])
             self.order.seek(saved["order"])
             self.rows[:] = saved["rows"]
             self.tally = Tally(saved["losses"], saved["counts"])

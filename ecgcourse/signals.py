@@ -241,7 +241,7 @@ def preprocess(
 class SignalRecipe:
     """How the signals that a network reads are prepared.
 
-    Attributes
+    Parameters
     ----------
     leads : tuple of str
         Names of the L leads, in order.
@@ -249,11 +249,41 @@ class SignalRecipe:
         As for :func:`preprocess`, after the band-pass.
     zero_phase : bool
         As for :func:`bandpass`.
+    window : int, optional
+        Samples that the network reads at a time; None: all.
+    views : int
+        With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
+        random numbers choose; V takes V of them at equal distances, from the first sample to the last.
+    gain : float
+        With a window at a random place: each lead is multiplied by a random number between 1 / (1 + gain) and
+        1 + gain, on a logarithmic scale. 0 leaves voltages as they are.
+
+    Raises
+    ------
+    SettingError
+        A setting outside its range.
     """
 
     leads: tuple[str, ...] = IMAGE_LEADS
     scaling: str = "z_score"
     zero_phase: bool = False
+    window: int | None = None
+    views: int = 0
+    gain: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "leads", tuple(self.leads))
+        right = self.leads and set(self.leads) <= set(LEADS)
+        self._need("leads", right, f"some of {', '.join(LEADS)}")
+        self._need("scaling", self.scaling in SCALINGS, " or ".join(SCALINGS))
+        self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
+        self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
+        is_drawn = self.window is not None and not self.views
+        self._need("gain", self.gain == 0 or (is_drawn and 0 < self.gain < np.inf), "0, or above with random windows")
+
+    def _need(self, name: str, right: object, allowed: str) -> None:
+        if not right:
+            raise SettingError(f"signals: {name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
 
     def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
         """Prepare records (N, 12, T) in mV, sampled at `fs` Hz: (N, L, T) float32. Errors as :func:`preprocess`."""

@@ -21,13 +21,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.optim import lr_scheduler
+from torch.optim import lr_scheduler, swa_utils
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ecgcourse import distributed, metrics, models
-from ecgcourse.datasets import loader, to_float
+from ecgcourse.datasets import Views, loader, to_float
 from ecgcourse.distributed import Team
 from ecgcourse.errors import CheckpointError, DataError, SettingError, in_words
 from ecgcourse.files import stat_file, whole_file
@@ -46,7 +46,7 @@ SCHEDULES = ("constant", "one_cycle")
 DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 DEVICE_WORDS = "auto, cpu, mps, cuda or cuda:NUMBER"
 
-Inputs = torch.Tensor | Sequence[torch.Tensor]
+Inputs = torch.Tensor | Sequence[torch.Tensor] | Views
 Batches = Iterable[tuple[Inputs, torch.Tensor]]
 ALONE = Team()
 
@@ -65,6 +65,10 @@ class TrainConfig:
     optimizer : {"sgd", "adam", "adamw"}
         Plain stochastic gradient descent, or Adam (which wants a learning rate near 0.0001 here), or Adam with
         decay apart from its steps (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    average : float
+        Judge and keep a running mean of the weights in place of the weights themselves, of which each step leaves
+        this share: 0.99 averages over about the last 100 steps, 0 over none (Polyak and Juditsky 1992,
+        doi:10.1137/0330046). Running statistics of normalisation layers are averaged too.
     schedule : {"constant", "one_cycle"}
         Whether the learning rate stays, or rises to `learning_rate` over the first 30 % of all steps and falls
         to nearly 0 at the end (Smith and Topin 2018, arXiv:1708.07120).
@@ -111,6 +115,7 @@ class TrainConfig:
     workers: int = 0
     precision: str = "float32"
     compile: bool = False
+    average: float = 0.0
     schedule: str = "constant"
     positive_weights: tuple[float, ...] | None = None
     checkpoint_every: int = 0
@@ -131,6 +136,7 @@ class TrainConfig:
         self._need("workers", _is_whole(self.workers, 0), "a whole number, 0 or more")
         self._need("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
         self._need("compile", isinstance(self.compile, bool), "True or False")
+        self._need("average", _is_real(self.average, -1) and 0 <= self.average < 1, "in [0, 1)")
         self._need("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
         self._need(
             "positive_weights", _are_weights(self.positive_weights), "one number above 0 for each class, or None"
@@ -316,8 +322,8 @@ def train_one_epoch(
         Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training
         mode.
     batches : iterable of (inputs, labels)
-        What the model takes, as one tensor or several in its order, and (B, K) float32. Images may be (B, C, S, S)
-        uint8, or floats in [0, 1]; (B, V, C, S, S) are V views of each record, whose logits are averaged.
+        What the model takes, as one tensor or several in its order, and (B, K) float32. Images may be uint8, or
+        floats in [0, 1]. Of :class:`ecgcourse.datasets.Views` the logits are averaged.
     loss_function : nn.Module
         Mean loss of logits and labels, on `device`.
     optimizer : torch.optim.Optimizer
@@ -459,13 +465,15 @@ def fit(
     # Convolutions read images and weights faster with the channels of a pixel side by side.
     optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
     scheduler = _scheduler(optimizer, config, len(train_batches))
-    run = Run(config.to_dict(), model, optimizer, scheduler, train_batches.sampler, device, team)
+    averaged = _running_mean(model, optimizer, config.average)
+    run = Run(config.to_dict(), model, averaged, optimizer, scheduler, train_batches.sampler, device, team)
     with run.opened({"train": train} | ({} if val is None else {"val": val}), resume):
         history, best_weights = History(run.rows), _best_weights_so_far(run, train.size)
         if _goes_on(history, config):
             run.write_start(about or {})
         network = torch.compile(model) if config.compile else model
         learner = distributed.wrapped(network, device)
+        judged = network if run.averaged is None else run.averaged.module
         precision = PRECISIONS[config.precision]
         with _bar(config, len(train_batches), run) as bar, run.interruptible():
             while _goes_on(history, config):
@@ -477,9 +485,9 @@ def fit(
                     history.add_unvalidated(train_loss)
                 else:
                     batches = run.watch_validation(val_batches)
-                    history.add(train_loss, *validate(network, batches, loss_function, device, precision, team))
+                    history.add(train_loss, *validate(judged, batches, loss_function, device, precision, team))
                 if history.is_best():
-                    best_weights = _copy_of_weights(model)
+                    best_weights = _copy_of_weights(run.judged)
                 run.end_epoch()
                 _write_results(run, history, train.size)
                 _show(history, bar, report)
@@ -653,15 +661,14 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: torch.dtype) -> torch.Tensor:
     """Logits (B, K) as float32, whatever the inputs come as and the network calculates in."""
+    if isinstance(inputs, Views):
+        logits = _logits(model, inputs.inputs.flatten(0, 1), device, precision)
+        return logits.unflatten(0, inputs.inputs.shape[:2]).mean(dim=1)
     inputs = [inputs] if isinstance(inputs, torch.Tensor) else inputs
     inputs = [each.to(device, non_blocking=True) for each in inputs]
-    views = [each.shape[1] for each in inputs if each.ndim == 5]
-    if views:
-        inputs = [each.flatten(0, 1) for each in inputs]
     inputs = [to_float(each) if each.dtype == torch.uint8 else each for each in inputs]
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-        logits = model(*inputs).float()
-    return logits.unflatten(0, (-1, views[0])).mean(dim=1) if views else logits
+        return model(*inputs).float()
 
 
 def _answers(
@@ -702,6 +709,16 @@ def _scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_
     steps = config.epochs * steps_per_epoch
     # Momentum stays as the optimizer has it.
     return lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False)
+
+
+def _running_mean(model: nn.Module, optimizer: torch.optim.Optimizer, share: float) -> swa_utils.AveragedModel | None:
+    """A copy of the model whose weights follow the model's after each step; None if nothing is to be averaged."""
+    if not share:
+        return None
+    rule = swa_utils.get_ema_multi_avg_fn(share)
+    averaged = swa_utils.AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
+    optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(model))
+    return averaged
 
 
 def _goes_on(history: History, config: TrainConfig) -> bool:
@@ -745,7 +762,7 @@ def _best_weights_so_far(run: Run, image_size: int | None) -> dict[str, torch.Te
         # The process may have ended after writing last.pt, before it wrote best.pt and history.csv.
         _write_results(run, history, image_size)
         if history.is_best():
-            return _copy_of_weights(run.model)
+            return _copy_of_weights(run.judged)
     path = run.folder / BEST
     content = _read_checkpoint(path)
     if content.get("epoch") != history.best_epoch:
@@ -759,5 +776,5 @@ def _write_results(run: Run, history: History, image_size: int | None) -> None:
     if history.is_best():
         row = history.rows[-1]
         best = run.folder / BEST
-        save_checkpoint(best, run.model, epoch=row["epoch"], val_loss=row.get("val_loss"), image_size=image_size)
+        save_checkpoint(best, run.judged, epoch=row["epoch"], val_loss=row.get("val_loss"), image_size=image_size)
     history.to_csv(run.folder / HISTORY)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from scipy import stats
 from torch.utils.data import BatchSampler, RandomSampler
 
 from ecgcourse import datasets, fields, practice, ptbxl, render, signals
@@ -507,12 +508,12 @@ def test_views_are_windows_at_equal_distances():
     x, labels = some_signals()
     recipe = datasets.ImageRecipe(window=20, views=4)
     dataset = datasets.RenderedImages(x, labels, 20, recipe=recipe)
-    images, label = dataset[[4, 1]]
+    (images,), label = dataset[[4, 1]]
     assert images.shape == (2, 4, 9, 20, 20) and label.shape == (2, 4)
     for place, start in enumerate((0, 10, 20, 30)):
         expected = fields.images(x[1, :, start : start + 20].astype(np.float32), 20)
         assert np.abs(images[1, place].numpy().astype(int) - expected).max() <= 1
-    assert torch.equal(dataset[4][0], images[0])
+    assert torch.equal(dataset[4][0].inputs, images[0])
 
 
 def test_random_windows_lie_everywhere_in_the_record_and_follow_the_seed():
@@ -547,7 +548,7 @@ def test_recipes_are_checked(settings: dict):
 
 def test_a_window_fits_into_its_record_and_needs_one_process():
     x, labels = some_signals()
-    with pytest.raises(SettingError, match="window=51"):
+    with pytest.raises(SettingError, match="window=51, but the signals have 50"):
         datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=51))
     dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=20))
     with pytest.raises(SettingError, match="workers"):
@@ -567,6 +568,40 @@ def test_signals_are_given_as_they_are():
         datasets.Signals(x, labels)
     with pytest.raises(DataError, match="shape"):
         datasets.Signals(x[0], labels)
+
+
+def test_windows_of_signals_are_views_or_random():
+    x = np.arange(30.0)[None, None].repeat(12, axis=1) + np.zeros((5, 1, 1))
+    labels = some_signals()[1]
+    views = datasets.Signals(x, labels, recipe=signals.SignalRecipe(window=10, views=3))
+    (found,), _ = views[[4, 1]]
+    assert found.shape == (2, 3, 12, 10)
+    np.testing.assert_array_equal(found[1, :, 0], [np.arange(start, start + 10) for start in (0, 10, 20)])
+    drawn = datasets.Signals(x, labels, recipe=signals.SignalRecipe(window=10))
+    starts = drawn[[0] * 500][0]
+    assert starts.shape == (500, 12, 10) and set(starts[:, 0, 0].tolist()) == set(range(21))
+    np.testing.assert_array_equal(starts - starts[:, :, :1], np.zeros((500, 12, 1)) + np.arange(10))
+
+
+def test_each_lead_has_a_gain_of_its_own_in_training_only():
+    recipe = signals.SignalRecipe(window=10, gain=0.25)
+    dataset = datasets.Signals(np.ones((5, 3, 30)), some_signals()[1], recipe=recipe)
+    torch.manual_seed(0)
+    gains = dataset[[0] * 2000][0]
+    assert torch.equal(gains, gains[:, :, :1].expand_as(gains))
+    logarithms = gains[:, :, 0].log() / np.log(1.25)
+    assert stats.kstest(logarithms.flatten(), stats.uniform(-1, 2).cdf).pvalue > 0.01
+    assert np.abs(np.corrcoef(logarithms.T)[0, 1]) < 0.1
+    with pytest.raises(SettingError, match="gain"):
+        signals.SignalRecipe(window=10, views=2, gain=0.25)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"leads": ()}, {"leads": ("X",)}, {"scaling": "loud"}, {"window": 0}, {"views": 1}]
+)
+def test_recipes_of_signals_are_checked(settings: dict):
+    with pytest.raises(SettingError, match="signals: "):
+        signals.SignalRecipe(**settings)
 
 
 def test_signals_and_images_stay_together_when_shuffled():

@@ -203,7 +203,7 @@ def test_windows_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     windows = datasets.RenderedImages(TRAIN.signals, TRAIN.labels, SIZE, recipe=datasets.ImageRecipe(window=20))
-    settings = {"train": windows, "val": None, "schedule": "one_cycle", "checkpoint_every": 1}
+    settings = {"train": windows, "val": None, "schedule": "one_cycle", "average": 0.9, "checkpoint_every": 1}
     fit(tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
         interrupt(patch, "_logits", STEPS + 3, die)

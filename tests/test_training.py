@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ecgcourse import datasets, models, training
 from ecgcourse.errors import CheckpointError, DataError, SettingError
@@ -445,6 +446,7 @@ def test_the_defaults_are_those_of_the_command_line():
         "workers": 0,
         "precision": "float32",
         "compile": False,
+        "average": 0.0,
         "schedule": "constant",
         "positive_weights": None,
         "checkpoint_every": 0,
@@ -525,7 +527,7 @@ def test_an_interrupted_checkpoint_leaves_the_old_one(tmp_path: Path, monkeypatc
         ({"format": "other/1"}, "isn't a checkpoint of this package"),
         ({"classes": ["MI", "STTC", "CD", "NORM"]}, "its classes are .*NORM.*train again"),
         ({"leads": ["I"]}, "its leads are"),
-        ({"settings": {"name": "resnet"}}, "don't fit.*no model is called 'resnet'"),
+        ({"settings": {"name": "resnet5000"}}, "don't fit.*no model is called 'resnet5000'"),
         ({"settings": {"name": "linear", "depth": 3}}, "don't fit.*depth"),
         ({"settings": None}, "no settings"),
         ({"state_dict": {"layer.weight": torch.zeros(4, 9)}}, "don't fit.*layer.bias"),
@@ -648,7 +650,7 @@ def test_logits_of_several_views_are_averaged():
     views = datasets.RenderedImages(dataset.signals, dataset.labels, SIZE, recipe=recipe)
     model = a_model()
     _, y_prob = training.predict(model, views, batch_size=6, device="cpu")
-    means = views[:][0].double().mean(dim=(3, 4)).numpy() / 255
+    means = views[:][0].inputs.double().mean(dim=(3, 4)).numpy() / 255
     weight, bias = parameters(model)
     logits = (means @ weight.T + bias).mean(axis=1)
     np.testing.assert_allclose(y_prob, 1 / (1 + np.exp(-logits)), atol=1e-6)
@@ -719,3 +721,19 @@ def test_positive_weights_can_be_chosen():
 def test_schedules_and_weights_are_checked(settings: dict):
     with pytest.raises(SettingError, match=next(iter(settings))):
         a_config(**settings)
+
+
+def test_the_running_mean_of_the_weights_is_judged_and_kept(tmp_path: Path):
+    passed, model, val = [], a_model(), a_dataset(12, 1)
+    watch = register_optimizer_step_post_hook(lambda *_: passed.append(parameters(model)))
+    history = training.fit(model, a_dataset(), val, a_config(epochs=1, average=0.6, out=tmp_path))
+    watch.remove()
+    assert len(passed) == 3
+    weight, bias = passed[0]
+    for now in passed[1:]:
+        weight, bias = 0.6 * weight + 0.4 * now[0], 0.6 * bias + 0.4 * now[1]
+    np.testing.assert_allclose(parameters(model)[0], weight, atol=1e-7)
+    np.testing.assert_allclose(parameters(training.load_checkpoint(tmp_path / "best.pt"))[1], bias, atol=1e-7)
+    weights = training.positive_weights(a_dataset().labels).numpy()
+    expected = weighted_loss(val.labels.numpy(), probabilities(val, weight, bias), weights)
+    assert history.rows[0]["val_loss"] == pytest.approx(expected, rel=1e-5)
