@@ -1,0 +1,315 @@
+"""Run the experiments: one TOML file per question, one row of results per arm, with an interval.
+
+python experiments/run.py NAME             train what is missing of NAME.toml, write results/NAME_DATA.csv
+python experiments/run.py NAME --cv        the same by cross-validation inside the training folds: for choices
+python experiments/run.py --tables         write the tables of book/experiments.md anew from results/
+
+Data are those of $ECGCOURSE_DATA, else the practice set; DATA is "real" or "practice". Training takes folds 1 to 8,
+judging folds 9 and 10. Nothing may be chosen by what the judging folds say: that is what --cv is for. Probabilities
+of finished trainings are kept in runs/, so that a run that was stopped goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit, logit
+
+from ecgcourse import datasets, metrics, models, practice, ptbxl, training
+from ecgcourse.errors import EcgCourseError, SettingError
+from ecgcourse.files import whole_file
+
+HERE = Path(__file__).resolve().parent
+RESULTS, RUNS = HERE / "results", HERE / "runs"
+PAGE = HERE.parent / "book" / "experiments.md"
+TRAIN_FOLDS, TEST_FOLDS = range(1, 9), (9, 10)
+CV_GROUPS = ((1, 2), (3, 4), (5, 6), (7, 8))
+RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of an experiment.
+
+    Parameters
+    ----------
+    model : str
+        Name of a model; "" where `mean_of` is given.
+    settings : dict
+        Of the model.
+    images, signals : dict
+        Of :class:`ecgcourse.datasets.ImageRecipe` and :class:`ecgcourse.signals.SignalRecipe`, other than what the
+        model decides.
+    views : int
+        Views per record when judging; only with windows.
+    training : dict
+        Of :class:`ecgcourse.training.TrainConfig`.
+    mean_of : list of str
+        Other arms, whose logits are averaged, seed by seed; nothing is trained.
+    """
+
+    model: str = ""
+    settings: dict = field(default_factory=dict)
+    images: dict = field(default_factory=dict)
+    signals: dict = field(default_factory=dict)
+    views: int = 0
+    training: dict = field(default_factory=dict)
+    mean_of: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question and the arms that answer it."""
+
+    question: str
+    seeds: int
+    arms: dict[str, Arm]
+
+
+def read(path: Path) -> Experiment:
+    """Read an experiment; SettingError for a key that isn't known or an arm that can't be made."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{path} can't be read as an experiment: {error}") from error
+    _check_keys(content, ("question", "seeds", "defaults", "arms"), path)
+    names = [each.name for each in dataclasses.fields(Arm)]
+    defaults = content.get("defaults", {})
+    _check_keys(defaults, names, f"{path}, defaults")
+    arms = {}
+    for name, own in content["arms"].items():
+        _check_keys(own, names, f"{path}, arm {name!r}")
+        arms[name] = Arm(**_merged({} if "mean_of" in own else defaults, own))
+        _try(arms[name], arms, f"{path}, arm {name!r}")
+    return Experiment(content["question"], content["seeds"], arms)
+
+
+def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
+    for name in found:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise SettingError(
+                f"{where}: no key is called {name!r}; did you mean {close!r}? All are: {', '.join(known)}"
+            )
+
+
+def _merged(defaults: dict, own: dict) -> dict:
+    """Own values before defaults, one level down too."""
+    both = defaults.keys() & own.keys()
+    joined = {name: defaults[name] | own[name] for name in both if isinstance(own[name], dict)}
+    return defaults | own | joined
+
+
+def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
+    """Make everything that an arm names, so that a mistake is found before hours of training."""
+    if arm.mean_of:
+        missing = [name for name in arm.mean_of if name not in before]
+        if missing:
+            raise SettingError(f"{where}: there is no arm {missing[0]!r} above it")
+        return
+    try:
+        with torch.device("meta"):
+            model = models.create(arm.model, **arm.settings)
+        _recipes(arm, model, judging=False)
+        training.TrainConfig.from_dict(arm.training)
+    except (EcgCourseError, TypeError) as error:
+        raise SettingError(f"{where}: {error}") from error
+
+
+def _recipes(arm: Arm, model: torch.nn.Module, judging: bool) -> dict:
+    """What :func:`ecgcourse.datasets.prepare` makes for a model, for training or for judging."""
+    takes_images, wanted = "images" in model.inputs, models.signal_recipe(model)
+    images = datasets.ImageRecipe(**_judged(arm.images, arm, judging)) if takes_images else None
+    signals = dataclasses.replace(wanted, **_judged(arm.signals, arm, judging)) if wanted else None
+    return {"images": images, "signals": signals} | ({"size": model.settings["size"]} if takes_images else {})
+
+
+def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
+    if not judging or "window" not in recipe:
+        return recipe
+    return {name: value for name, value in recipe.items() if name != "gain"} | {"views": arm.views or 1}
+
+
+# --- training and judging
+
+
+def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Train on some records, (N,) numbers, and return the probabilities (M, K) of M others."""
+    training.seed_everything(seed)
+    model = models.create(arm.model, **arm.settings)
+    config = training.TrainConfig.from_dict({"progress": False, "device": "auto"} | arm.training | {"seed": seed})
+    place = training.pick_device(config.device)
+    sets = [
+        datasets.prepare(data.voltages[rows], data.labels[rows], device=place, **_recipes(arm, model, judging))
+        for rows, judging in ((train, False), (test, True))
+    ]
+    training.fit(model, sets[0], None, config)
+    return training.predict(model, sets[1], config.batch_size, config.device, config.precision)[1]
+
+
+@dataclass(frozen=True)
+class Records:
+    """All labelled records: voltages (N, 12, T) in mV, labels (N, K), folds (N,), and which data they are."""
+
+    voltages: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    name: str
+
+    @classmethod
+    def open(cls, root: Path) -> "Records":
+        table = ptbxl.read_table(root)
+        table = table[table["labelled"]]
+        name = "practice" if practice.is_practice(root) else "real"
+        return cls(ptbxl.read_signals(root, table), ptbxl.labels(table), table["strat_fold"].to_numpy(), name)
+
+    def splits(self, cross_validated: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Record numbers for training and for judging: one pair, or one for each group of training folds."""
+        inside = np.isin(self.folds, TRAIN_FOLDS)
+        groups = CV_GROUPS if cross_validated else (TEST_FOLDS,)
+        return [
+            (np.flatnonzero(inside & ~np.isin(self.folds, group)), np.flatnonzero(np.isin(self.folds, group)))
+            for group in groups
+        ]
+
+
+def probabilities(arm: Arm, seed: int, data: Records, cross_validated: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and probabilities (M, K) of the judged records; trained only where runs/ has none of the same making."""
+    splits = data.splits(cross_validated)
+    y_true = np.concatenate([data.labels[test] for _, test in splits])
+    made_of = json.dumps([dataclasses.asdict(arm), seed, data.name, cross_validated, len(data.labels)], sort_keys=True)
+    digest = hashlib.sha256(made_of.encode() + data.voltages.tobytes()).hexdigest()[:24]
+    path = RUNS / f"{digest}.npy"
+    if not path.exists():
+        found = np.concatenate([train_and_judge(arm, seed, data, *split) for split in splits])
+        with whole_file(path) as temporary:
+            np.save(temporary, found)
+    return y_true, np.load(path, allow_pickle=False)
+
+
+def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.DataFrame:
+    """One row per arm: mean over the seeds of the macro AUROC, its spread and its interval over records."""
+    rows, found = [], {}
+    for name, arm in experiment.arms.items():
+        start = perf_counter()
+        if arm.mean_of:
+            parts = [found[other] for other in arm.mean_of]
+            found[name] = [
+                expit(np.mean([logit(part[seed]) for part in parts], axis=0)) for seed in range(experiment.seeds)
+            ]
+        else:
+            each = [probabilities(arm, seed, data, cross_validated) for seed in range(experiment.seeds)]
+            y_true, found[name] = each[0][0], [y_prob for _, y_prob in each]
+        row = {"arm": name, "weights": _count(arm)} | summary(y_true, np.stack(found[name]))
+        rows.append(row)
+        seconds = perf_counter() - start
+        print(f"{name:<36} {row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})  {seconds:.0f} s", flush=True)
+    return pd.DataFrame(rows)
+
+
+def _count(arm: Arm) -> int:
+    if arm.mean_of:
+        return 0
+    with torch.device("meta"):
+        return sum(weights.numel() for weights in models.create(arm.model, **arm.settings).parameters())
+
+
+def summary(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
+    """Macro AUROC of labels (N, K) and probabilities (R, N, K) of R seeds.
+
+    Returns
+    -------
+    dict
+        auroc: mean over the seeds; sd: standard deviation over them; low, high: 95 % bootstrap interval of that mean
+        over records; auroc_MI and so on: mean over the seeds; n, seeds: how many records and seeds.
+    """
+    areas = np.stack([metrics.auroc(y_true, one) for one in y_prob])
+    rng, drawn = np.random.default_rng(0), []
+    while len(drawn) < RESAMPLES:
+        rows = rng.integers(len(y_true), size=len(y_true))
+        positives = y_true[rows].sum(axis=0)
+        if ((positives > 0) & (positives < len(rows))).all():
+            drawn.append(np.mean([metrics.auroc(y_true[rows], one[rows]).mean() for one in y_prob]))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    result = {"auroc": areas.mean(), "sd": areas.mean(axis=1).std(ddof=1) if len(areas) > 1 else 0.0}
+    result |= {"low": low, "high": high}
+    result |= {f"auroc_{name}": area for name, area in zip(ptbxl.CLASSES, areas.mean(axis=0), strict=True)}
+    return result | {"n": len(y_true), "seeds": len(y_prob)}
+
+
+# --- the book's tables
+
+
+def with_tables(text: str) -> str:
+    """The page with the table behind each mark ``<!-- results/FILE.csv -->`` made anew."""
+    lines, skipping = [], False
+    for line in text.splitlines():
+        skipping = skipping and line != "<!-- end -->"
+        if not skipping:
+            lines.append(line)
+        if line.startswith("<!-- results/"):
+            name = line.removeprefix("<!-- results/").removesuffix(" -->")
+            lines += table(pd.read_csv(RESULTS / name))
+            skipping = True
+    return "\n".join(lines) + "\n"
+
+
+def table(rows: pd.DataFrame) -> list[str]:
+    """Results as the lines of a Markdown table."""
+    classes = [f"auroc_{name}" for name in ptbxl.CLASSES]
+    lines = [
+        "",
+        f"| {rows['n'].iloc[0]} records, {rows['seeds'].iloc[0]} seeds | weights | macro AUROC (95 % interval) | sd | "
+        + " | ".join(ptbxl.CLASSES)
+        + " |",
+        "|---|--:|---|--:|" + "--:|" * len(classes),
+    ]
+    for row in rows.to_dict("records"):
+        weights = f"{row['weights']:,}" if row["weights"] else "–"
+        areas = " | ".join(f"{row[name]:.3f}" for name in classes)
+        interval = f"{row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})"
+        lines.append(f"| {row['arm']} | {weights} | {interval} | {row['sd']:.3f} | {areas} |")
+    return [*lines, ""]
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.toml")))
+    parser.add_argument("--cv", action="store_true", help="judge by cross-validation inside folds 1 to 8")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--tables", action="store_true", help="only write the book's tables anew")
+    options = parser.parse_args()
+    if options.tables:
+        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
+    if not options.name:
+        parser.error("name an experiment")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        experiment = read(HERE / f"{options.name}.toml")
+        data = Records.open(practice.data_root())
+        print(f"{experiment.question} ({data.name}, {os.cpu_count()} cores)", flush=True)
+        rows = run(experiment, data, options.cv)
+    except EcgCourseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    with whole_file(RESULTS / f"{options.name}_{data.name}{'_cv' if options.cv else ''}.csv") as temporary:
+        rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.4f")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The runner of the experiments: what it reads, what it trains on, what it says."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from ecgcourse import practice, ptbxl
+from ecgcourse.errors import SettingError
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+QUICK = """
+question = "Does it run?"
+seeds = 2
+[defaults]
+model = "resnet1d"
+settings = { filters = 2 }
+training = { epochs = 1, device = "cpu", optimizer = "adamw" }
+[arms.plain]
+[arms.windows]
+settings = { leads = 12 }
+signals = { window = 300, gain = 0.2 }
+views = 3
+[arms.both]
+mean_of = ["plain", "windows"]
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    sys.modules.pop("run", None)
+    module = __import__("run")
+    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    yield module
+    sys.modules.pop("run", None)
+
+
+@pytest.fixture
+def quick(run, tmp_path: Path):
+    (tmp_path / "quick.toml").write_text(QUICK)
+    return run.read(tmp_path / "quick.toml")
+
+
+@pytest.fixture(scope="module")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return practice.write(tmp_path_factory.mktemp("data") / "small", n_records=150, seed=2)
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_experiments_can_be_read(run, path: Path):
+    experiment = run.read(path)
+    assert experiment.question.endswith("?") and experiment.seeds >= 5 and len(experiment.arms) > 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seeds = 2", "seed = 2", "'seed'; did you mean 'seeds'"),
+        ("views = 3", "view = 3", "arm 'windows'.*'view'; did you mean 'views'"),
+        ("epochs = 1", "epoch = 1", "'epoch'; did you mean 'epochs'"),
+        ("window = 300", "windows = 300", "arm 'windows': .*windows"),
+        ("filters = 2", "filter = 2", "arm 'plain': .*filter"),
+        ('"plain", "windows"', '"plain", "window"', "no arm 'window' above it"),
+        ('model = "resnet1d"', 'model = "resnet9d"', "no model is called 'resnet9d'"),
+        ("seeds = 2", "seeds = ", "can't be read"),
+    ],
+)
+def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: str, new: str, words: str):
+    (tmp_path / "other.toml").write_text(QUICK.replace(old, new))
+    with pytest.raises(SettingError, match=words):
+        run.read(tmp_path / "other.toml")
+
+
+def test_folds_are_kept_apart(run, small_root: Path):
+    data = run.Records.open(small_root)
+    (train, test), *others = data.splits(cross_validated=False)
+    assert not others and set(data.folds[train]) == set(range(1, 9)) and set(data.folds[test]) == {9, 10}
+    groups = data.splits(cross_validated=True)
+    judged = np.concatenate([rows for _, rows in groups])
+    assert sorted(judged) == sorted(train)
+    assert all(not set(data.folds[inside]) & {9, 10, *data.folds[rows]} for inside, rows in groups)
+
+
+def test_arms_are_trained_judged_and_averaged(run, quick, small_root: Path, monkeypatch: pytest.MonkeyPatch):
+    data = run.Records.open(small_root)
+    rows = run.run(quick, data, cross_validated=False).set_index("arm")
+    assert rows.index.tolist() == ["plain", "windows", "both"]
+    assert (rows["low"] <= rows["auroc"]).all() and (rows["auroc"] <= rows["high"]).all()
+    parts = []
+    for name in ("plain", "windows"):
+        found = [run.probabilities(quick.arms[name], seed, data, False) for seed in (0, 1)]
+        y_true = found[0][0]
+        areas = [roc_auc_score(y_true, y_prob, average="macro") for _, y_prob in found]
+        assert rows.loc[name, "auroc"] == pytest.approx(np.mean(areas))
+        assert rows.loc[name, "sd"] == pytest.approx(np.std(areas, ddof=1))
+        parts.append(np.stack([np.log(y_prob / (1 - y_prob)) for _, y_prob in found]))
+    areas = [roc_auc_score(y_true, one, average="macro") for one in expit(np.mean(parts, axis=0))]
+    assert rows.loc["both", "auroc"] == pytest.approx(np.mean(areas))
+    # What was trained isn't trained again.
+    monkeypatch.setattr(run, "train_and_judge", lambda *_: pytest.fail("trained twice"))
+    pd.testing.assert_frame_equal(run.run(quick, data, cross_validated=False).set_index("arm"), rows)
+
+
+def test_a_repeated_training_gives_the_same_probabilities(run, quick, small_root: Path):
+    data = run.Records.open(small_root)
+    splits = data.splits(cross_validated=False)[0]
+    once, again = (run.train_and_judge(quick.arms["windows"], 3, data, *splits) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+
+
+def test_the_interval_of_a_perfect_answer_is_one_point(run):
+    y_true = np.random.default_rng(0).integers(0, 2, (50, 4))
+    found = run.summary(y_true, np.stack([y_true, y_true]).astype(float))
+    assert (found["auroc"], found["low"], found["high"], found["sd"]) == (1, 1, 1, 0)
+    assert found["n"] == 50 and found["seeds"] == 2
+
+
+def test_a_table_shows_what_was_found(run):
+    run.RESULTS.mkdir()
+    row = {"arm": "one", "weights": 1234, "auroc": 0.81234, "sd": 0.01, "low": 0.7, "high": 0.9, "n": 98, "seeds": 5}
+    row |= {f"auroc_{name}": 0.5 + place / 10 for place, name in enumerate(ptbxl.CLASSES)}
+    pd.DataFrame([row, row | {"arm": "mean", "weights": 0}]).to_csv(run.RESULTS / "some.csv", index=False)
+    text = "before\n<!-- results/some.csv -->\nold\n<!-- end -->\nafter\n"
+    made = run.with_tables(text)
+    assert "| one | 1,234 | 0.812 (0.700 – 0.900) | 0.010 | 0.500 | 0.600 | 0.700 | 0.800 |" in made
+    assert "| mean | – |" in made and "98 records, 5 seeds" in made and "old" not in made
+    assert made.startswith("before\n") and made.endswith("<!-- end -->\nafter\n") and run.with_tables(made) == made
