@@ -48,7 +48,7 @@ _INSTRUCTIONS = frozenset(
 _REMEMBERING = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
 
 # The whole of PTB-XL as a list of arrays has 310,000 to 740,000, depending on the protocol. An instruction of one byte
-# can make an object of 64, so a file of some gigabytes could fill any memory.
+# can make a new list, so a file of some gigabytes could fill any memory.
 _MAX_INSTRUCTIONS = 2_000_000
 
 _DTYPES = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
@@ -282,7 +282,7 @@ class _Dtype:
 
 
 class _Array:
-    """For ``numpy.ndarray``: filled once, with `values` that lie in the bytes of the file."""
+    """For ``numpy.ndarray``: filled with `values` that lie in the bytes of the file."""
 
     def __init__(self):
         self.values = None
@@ -292,8 +292,8 @@ class _Array:
         self.fill(data, dtype, shape, "F" if is_fortran else "C")
 
     def fill(self, data: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str) -> "_Array":
-        known = type(data) in (bytes, bytearray) and type(dtype) is _Dtype and self.values is None
-        # At most signals are in one array: records, samples, leads.
+        known = type(data) in (bytes, bytearray) and type(dtype) is _Dtype
+        # Signals have three axes; a product of ever more and larger numbers would hold things up.
         if not known or type(shape) is not tuple or len(shape) > 3 or not all(type(n) is int and n >= 0 for n in shape):
             raise _Refusal(f"describes an array as NumPy doesn't: {_COPY}")
         real = dtype.real()
