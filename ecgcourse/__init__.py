@@ -17,6 +17,7 @@ _SUBMODULES = (
     "integrity",
     "transfer",
     "download",
+    "original",
     "signals",
     "fields",
     "fused",

@@ -1,4 +1,6 @@
-"""The command line, ``python -m ecgcourse practice|download|images|train|evaluate``: one thin function per command.
+"""The command line: ``python -m ecgcourse`` practice, download, import-original, images, train or evaluate.
+
+One thin function per command.
 
 Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C (one line
 says how to go on). A process that torchrun started ends with the same; torchrun itself ends with 1 if one of its
@@ -18,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ecgcourse import download, practice
+from ecgcourse import download, original, practice
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, shown
 from ecgcourse.fields import LARGEST
 from ecgcourse.files import read_json, whole_file
@@ -102,6 +104,15 @@ def download_ptbxl(options: argparse.Namespace) -> None:
     source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
     rate = options.sampling_rate or download.SAMPLING_RATES[0]
     print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
+
+
+def import_original(options: argparse.Namespace) -> None:
+    """Write the original's pickled arrays as ``.npy`` files; print their names, shapes and dtypes."""
+    import numpy as np
+
+    for path in original.write_arrays(options.folder, options.out):
+        array = np.load(path, mmap_mode="r")
+        print(f"{path}  {array.shape} {array.dtype}")
 
 
 def write_images(options: argparse.Namespace) -> None:
@@ -197,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_practice, _add_download, _add_images, _add_train, _add_evaluate):
+    for add in (_add_practice, _add_download, _add_import, _add_images, _add_train, _add_evaluate):
         add(commands)
     return parser
 
@@ -236,6 +247,19 @@ def _add_download(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--connections", download.CONNECTIONS, "files on their way at a time", int)
     nothing = "fetch nothing: check the folder against its SHA256SUMS.txt, and list what is missing or wrong"
     parser.add_argument("--verify-only", action="store_true", help=nothing)
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "import-original",
+        import_original,
+        "write the pickled arrays of the original repository as .npy files, running nothing that is in them",
+        "python -m ecgcourse import-original Processed arrays",
+        "stopped; nothing was written",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help=f"holds {', '.join(original.FILES[:2])}, …")
+    parser.add_argument("out", metavar="OUT", help="folder to make, for X_train_processed.npy and its like")
 
 
 def _add_images(commands: argparse._SubParsersAction) -> None:
