@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
 from ecgcourse.fields import FIELDS, LARGEST
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import DTYPES, render
@@ -448,7 +448,7 @@ def _check_size(size: int) -> None:
 def _check_partition(partition: str) -> None:
     if partition not in ptbxl.FOLDS:
         known = ", ".join(ptbxl.FOLDS)
-        raise SettingError(f"no partition is called {partition!r}; the partitions are {known}")
+        raise SettingError(f"no partition is called {shown(partition)}; the partitions are {known}")
 
 
 def _check_signals(x: torch.Tensor) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import stat
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ import filelock
 import numpy as np
 import platformdirs
 
-from ecgcourse.errors import DataError, StorageError, in_words
+from ecgcourse.errors import DataError, StorageError, in_words, shown
 
 # Seconds that a process waits for another one that writes the same file: even gigabytes are written sooner.
 _FILE_WAIT = 60
@@ -254,7 +255,8 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
     """
     size = stat_file(path, root).st_size
     try:
-        with open(path, "rb") as file:
+        # NumPy's parser would talk about what it finds in a damaged header.
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
             shape, dtype = _array_header(file)
             held, promised = size - file.tell(), math.prod(shape) * dtype.itemsize
             if dtype.kind not in "biuf":
@@ -269,7 +271,7 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
 
 
 def check_zip(path: str | os.PathLike) -> None:
-    """Raise DataError unless a file is a zip archive whose members are stored as they are, and fit into it.
+    """Raise DataError unless a file is a zip archive whose members are stored as they are, fit into it, and are whole.
 
     A packed member may unfold to a thousand times the size of the file.
     """
@@ -277,12 +279,15 @@ def check_zip(path: str | os.PathLike) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if packed or sum(member.file_size for member in members) > size:
+                raise ValueError("it promises more than it holds")
+            # PyTorch doesn't look at the sums, and a wrong bit is a wrong weight.
+            if damaged := archive.testzip():
+                raise ValueError(f"its member {shown(damaged)} is damaged")
     # What a damaged archive raises depends on where zipfile stumbles.
     except Exception as error:
         raise DataError(f"{path} can't be read as a zip archive: {in_words(error)}") from error
-    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-    if packed or sum(member.file_size for member in members) > size:
-        raise DataError(f"{path} can't be read as a zip archive: it promises more than it holds")
 
 
 def read_json(path: str | os.PathLike) -> object:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, SettingError, shown
+from ecgcourse.files import read_json
 
 SAMPLING_RATES = (100, 500)
 """Those that PTB-XL has, in Hz."""
@@ -271,7 +272,7 @@ def _checked_path(name: str, where: str) -> str:
     # An absolute path begins with an empty part; a colon stands in those with a drive.
     leaves = any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or ":" in name
     if leaves or not name.isprintable():
-        raise DataError(f"{where}: {name!r} isn't a path inside the data folder; don't use this source")
+        raise DataError(f"{where}: {shown(name)} isn't a path inside the data folder; don't use this source")
     return name
 
 
@@ -382,14 +383,14 @@ def read_mark(root: Path) -> Mark | None:
         If it is damaged.
     """
     path = root / MARK
+    if not path.exists():
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         n_records = {int(rate): int(number) for rate, number in content["n_records"].items()}
         check_choice(None, *(set(n_records) - set(SAMPLING_RATES) or SAMPLING_RATES[:1]))
         return Mark(str(content["version"]), str(content["sha256_of_sums"]), n_records)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is damaged; remove it and download again") from error
 
 

@@ -24,7 +24,7 @@ import pandas as pd
 import wfdb
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import cache_folder, check_inside, load_array, remove_leftovers, stat_file, workplace
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
@@ -634,7 +634,7 @@ def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], samplin
     _check_leads(path, record.sig_name)
     for lead, unit, gain in zip(record.sig_name, record.units, record.adc_gain, strict=True):
         if unit != "mV":
-            raise DataError(f"{path}.hea, lead {lead}: the unit is {unit}; expected mV: {_CORRECT}")
+            raise DataError(f"{path}.hea, lead {lead}: the unit is {brief(unit)}; expected mV: {_CORRECT}")
         if not np.isfinite(gain) or (gain == _WFDB_DEFAULT_GAIN and _is_uncalibrated(lines)):
             raise DataError(f"{path}.hea, lead {lead}: the gain is missing, zero or infinite; {_CORRECT}")
 
@@ -646,7 +646,7 @@ def _check_leads(path: Path, names: Sequence[str | None]) -> None:
     if missing or len(names) != len(LEADS):
         lack = f"misses lead {', '.join(missing)}" if missing else f"has {len(names)} leads"
         raise DataError(
-            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {', '.join(names[:20])}: "
+            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {brief(', '.join(names))}: "
             "download the record again, or leave it out of the table."
         )
 
