@@ -25,6 +25,7 @@ from ecgcourse.errors import DataError, StorageError, in_words, shown
 # Seconds that a process waits for another one that writes the same file: even gigabytes are written sooner.
 _FILE_WAIT = 60
 _SETTINGS = ".settings.json"
+_LARGEST_JSON = 2**26  # bytes; those of the package have some thousands
 
 
 @contextmanager
@@ -200,7 +201,9 @@ def check_inside(path: Path, root: Path) -> None:
         )
 
 
-def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) -> os.stat_result:
+def stat_file(
+    path: str | os.PathLike, root: str | os.PathLike | None = None, largest: int | None = None
+) -> os.stat_result:
     """Look at a file before it is opened, since opening a pipe hangs and some devices never end.
 
     Parameters
@@ -210,6 +213,8 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
     root
         A folder that `path` must not leave through a link of its own; the folders above it are
         `check_inside`'s business.
+    largest
+        Bytes that such a file may have, if it will be read as a whole.
 
     Returns
     -------
@@ -218,7 +223,8 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
     Raises
     ------
     DataError
-        If `path` isn't there, isn't an ordinary file, or is a link that leads out of `root`.
+        If `path` isn't there, isn't an ordinary file, is larger than `largest`, or is a link that leads out of
+        `root`.
     """
     try:
         found = os.lstat(path)
@@ -232,15 +238,19 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
         raise DataError(f"{path} can't be opened: {in_words(error)}") from error
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} can't be opened: it isn't an ordinary file")
+    if largest is not None and found.st_size > largest:
+        raise DataError(f"{path} can't be read: it has {found.st_size:,} bytes, and no such file has over {largest:,}")
     return found
 
 
-def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -> np.ndarray:
+def load_array(
+    path: str | os.PathLike, root: str | os.PathLike | None = None, largest: int | None = None
+) -> np.ndarray:
     """Read an array of numbers from a ``.npy`` file, after holding its header against the file's size.
 
     Parameters
     ----------
-    path, root
+    path, root, largest
         As for `stat_file`.
 
     Returns
@@ -253,7 +263,7 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
     DataError
         If the file can't be read, is something else, holds no numbers, or promises more or fewer than it holds.
     """
-    size = stat_file(path, root).st_size
+    size = stat_file(path, root, largest).st_size
     try:
         # NumPy's parser would talk about what it finds in a damaged header.
         with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
@@ -292,7 +302,7 @@ def check_zip(path: str | os.PathLike) -> None:
 
 def read_json(path: str | os.PathLike) -> object:
     """Read a JSON file; DataError if it can't be read, isn't JSON, or holds NaN or an infinite number."""
-    stat_file(path)
+    stat_file(path, largest=_LARGEST_JSON)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ecgcourse.errors import DataError, SettingError, shown
-from ecgcourse.files import read_json
+from ecgcourse.files import read_json, stat_file
 
 SAMPLING_RATES = (100, 500)
 """Those that PTB-XL has, in Hz."""
@@ -34,6 +34,7 @@ WHOLE = "ptbxl_database_whole.csv"
 MARK = "download.json"
 
 _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
+_LARGEST_SUMS = 2**26  # bytes; those of PTB-XL have 4 million
 _SHOWN = 10  # problems that are listed by name
 
 
@@ -229,6 +230,7 @@ def parse_sums(path: Path) -> dict[str, str]:
         If a line is anything else, a path leads out of the folder, a path has two sums, or the tables aren't named.
     """
     sums: dict[str, str] = {}
+    stat_file(path, largest=_LARGEST_SUMS)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:

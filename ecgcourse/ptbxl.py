@@ -40,6 +40,7 @@ _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 _WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
 _LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
 _LONGEST_HEADER = 2**16  # bytes; those of PTB-XL have 600
+_LARGEST_TABLE = 2**30  # bytes; those of PTB-XL have 7 million
 # Stricter than wfdb's own patterns, so that both find the same numbers in a damaged header.
 _HEADER_START = re.compile(
     r"[-\w]+\s+(?P<leads>\d{1,6})"
@@ -283,7 +284,7 @@ def _table_paths(root: Path) -> tuple[Path, Path]:
 
 
 def _read_csv(path: Path, **settings) -> pd.DataFrame:
-    stat_file(path, path.parent)
+    stat_file(path, path.parent, _LARGEST_TABLE)
     try:
         table = pd.read_csv(path, low_memory=False, **settings)
     # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.

@@ -35,6 +35,9 @@ from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
 
+LARGEST_HISTORY = 2**28
+"""Bytes; a million epochs have 200 million."""
+
 # The threshold behind the sensitivity and specificity of each epoch; the final ones are fitted by evaluation.
 EPOCH_THRESHOLD = 0.5
 
@@ -195,7 +198,7 @@ class History:
     @classmethod
     def from_csv(cls, path: str | os.PathLike) -> "History":
         """Read what :meth:`to_csv` wrote; DataError for a file that isn't a history."""
-        stat_file(path)
+        stat_file(path, largest=LARGEST_HISTORY)
         try:
             frame = pd.read_csv(path)
         # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
