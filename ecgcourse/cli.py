@@ -482,7 +482,7 @@ def _precision_of(run: Path) -> str:
     from ecgcourse import runs, training
 
     path = run / runs.CONFIG
-    if not path.exists():
+    if not os.path.lexists(path):
         return training.TrainConfig.precision
     try:
         return training.TrainConfig.from_dict(read_json(path)["training"]).precision
@@ -562,7 +562,7 @@ def _is_finished(out: Path, history: "History") -> bool:
 def _read_thresholds(path: Path) -> "tuple[np.ndarray | float, str]":
     import numpy as np
 
-    if not path.exists():
+    if not os.path.lexists(path):
         return 0.5, f"0.5 for every class, since {path} isn't there: training did not come to its end"
     try:
         found = read_json(path)["thresholds"]

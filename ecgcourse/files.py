@@ -371,6 +371,9 @@ def _sweep(folder: Path) -> None:
 
 
 def _refuse_unless_free(path: Path) -> None:
+    if path.is_symlink():
+        # A folder can't be renamed into its place, which would be found only after the work.
+        raise DataError(f"{path} is a link; name the folder that it leads to, or remove it first.")
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():

@@ -385,7 +385,7 @@ def read_mark(root: Path) -> Mark | None:
         If it is damaged.
     """
     path = root / MARK
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         content = read_json(path)

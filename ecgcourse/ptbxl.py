@@ -409,7 +409,7 @@ def _job(
     progress: bool | None = None,
     skip_bad: bool = False,
 ) -> _Job:
-    entries = _entries(table, sampling_rate)
+    entries = _entries(Path(root), table, sampling_rate)
     found = _look_at_all(Path(root), entries)
     if workers is not None and workers < 1:
         raise SettingError(f"workers is {workers}; expected 1 or more, or None for one per CPU core.")
@@ -419,14 +419,14 @@ def _job(
     return _Job(Path(root), entries, found, sampling_rate, workers, progress, skip_bad)
 
 
-def _entries(table: pd.DataFrame, sampling_rate: int) -> list[_Entry]:
+def _entries(root: Path, table: pd.DataFrame, sampling_rate: int) -> list[_Entry]:
     if sampling_rate not in _NAME_COLUMN:
         raise SettingError(f"sampling_rate is {sampling_rate!r}; PTB-XL has records at 100 and 500 Hz.")
     column = _NAME_COLUMN[sampling_rate]
     _need_columns(table.columns, (column,), "the table of records")
     if table.empty:
         raise DataError("the table has no records, so there are no signals to read; choose another partition.")
-    return [_Entry(name, f"{_DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
+    return [_Entry(name, f"{root / _DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
 
 
 def _look_at_all(root: Path, entries: Sequence[_Entry]) -> list[_Found | DataError]:

@@ -144,6 +144,7 @@ class Run:
         self.data: dict[str, dict] = {}
         self.rows: list[dict[str, float]] = []
         self.tally = Tally()
+        self._starts: list[dict] = []
         self._stop_asked = False
 
     @contextmanager
@@ -173,6 +174,8 @@ class Run:
             return
         self.data = {name: fingerprint(dataset) for name, dataset in parts.items()}
         with _held(self.folder, self.team):
+            # Before anything is written, in case it is damaged.
+            self._starts = starts(self.folder)
             saved = read_progress(self.folder / LAST) if self._has_begun(resume) else None
             self._agree(saved)
             if saved is not None:
@@ -207,7 +210,7 @@ class Run:
         config = {"training": self.settings, "model": getattr(self.model, "settings", None), "data": data}
         start = environment(self.device, self.team) | {"epochs_done": len(self.rows), "steps_done": len(self.tally)}
         _write_json(self.folder / CONFIG, config)
-        _write_json(self.folder / ENVIRONMENT, {"starts": [*starts(self.folder), start]})
+        _write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
 
     def watch_training(self, batches: Iterable) -> Iterator:
         """Yield each batch, and keep the state after its step where that is due."""
@@ -352,7 +355,7 @@ def environment(device: torch.device, team: Team) -> dict:
 def starts(folder: str | os.PathLike) -> list[dict]:
     """Each start of a run, first to last, as :func:`environment` told it; DataError for a damaged file."""
     path = Path(folder) / ENVIRONMENT
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     try:
         begun = list(read_json(path)["starts"])
