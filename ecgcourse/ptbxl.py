@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import cache_folder, check_inside, load_array, remove_leftovers, stat_file, workplace
+from ecgcourse.workers import spread
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -539,10 +540,8 @@ def _results(job: _Job, start: int) -> Iterator[np.ndarray | DataError]:
         workers = joblib.cpu_count() if len(entries) >= _PARALLEL_FROM else 1
     chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
     # Generators, so that the signals are in memory once, not once in parts and once whole.
-    parts = joblib.Parallel(n_jobs=workers, return_as="generator")(
-        joblib.delayed(_read_chunk)(job.root, chunk, job.sampling_rate) for chunk in chunks
-    )
-    return chain.from_iterable(parts)
+    pieces = [(job.root, chunk, job.sampling_rate) for chunk in chunks]
+    return chain.from_iterable(spread(_read_chunk, pieces, workers))
 
 
 def _explain(job: _Job, signals: np.ndarray) -> _Errors:
