@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ecgcourse import download, practice
-from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, shown
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, shown
 from ecgcourse.fields import LARGEST
 from ecgcourse.files import read_json, whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ecgcourse.distributed import Team
     from ecgcourse.training import History, TrainConfig
 
+# Characters of an error or a warning, and of that part of it which argparse writes.
+LONGEST_LINE, LONGEST_USAGE = 900, 300
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
 )
@@ -176,12 +178,18 @@ def evaluate(options: argparse.Namespace) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage before it; here every error is one line.
-        raise SettingError(f"{message}; see `{self.prog} --help`")
+        raise SettingError(f"{brief(message, LONGEST_USAGE)}; see `{self.prog} --help`")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
-        return _parser().parse_args(arguments)
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        for name, value in vars(options).items():
+            # What some versions of argparse make of `--name=--`.
+            if isinstance(value, list):
+                parser.error(f"--{name.replace('_', '-')} needs a value")
+        return options
     except SettingError as error:
         # torchrun gives each process the same words, so that one of them is enough to tell what is wrong.
         if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
@@ -367,7 +375,8 @@ def _real(least: float = -math.inf, above: float = -math.inf, below: float = mat
 def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Callable[[str], float]:
     def convert(text: str) -> float:
         try:
-            number = kind(text)
+            # Python would also take 1_000, and the digits of other scripts.
+            number = kind(text) if text.isascii() and "_" not in text else math.nan
         except ValueError:
             number = math.nan
         # Written so that NaN fails too.
@@ -640,11 +649,11 @@ def _describe(data: str | Path) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {brief(str(message), LONGEST_LINE)}", file=sys.stderr)
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {brief(reason, LONGEST_LINE)}", file=sys.stderr)
     return 2
 
 
