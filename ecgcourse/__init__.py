@@ -11,6 +11,7 @@ from types import ModuleType
 _SUBMODULES = (
     "errors",
     "files",
+    "workers",
     "ptbxl",
     "dipole",
     "practice",

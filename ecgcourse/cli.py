@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ecgcourse import download, original, practice
-from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, shown
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, shown
 from ecgcourse.fields import LARGEST
 from ecgcourse.files import read_json, whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ecgcourse.distributed import Team
     from ecgcourse.training import History, TrainConfig
 
+# Characters of an error or a warning, and of that part of it which argparse writes.
+LONGEST_LINE, LONGEST_USAGE = 900, 300
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
 )
@@ -187,12 +189,18 @@ def evaluate(options: argparse.Namespace) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage before it; here every error is one line.
-        raise SettingError(f"{message}; see `{self.prog} --help`")
+        raise SettingError(f"{brief(message, LONGEST_USAGE)}; see `{self.prog} --help`")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
-        return _parser().parse_args(arguments)
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        for name, value in vars(options).items():
+            # What some versions of argparse make of `--name=--`.
+            if isinstance(value, list):
+                parser.error(f"--{name.replace('_', '-')} needs a value")
+        return options
     except SettingError as error:
         # torchrun gives each process the same words, so that one of them is enough to tell what is wrong.
         if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
@@ -391,7 +399,8 @@ def _real(least: float = -math.inf, above: float = -math.inf, below: float = mat
 def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Callable[[str], float]:
     def convert(text: str) -> float:
         try:
-            number = kind(text)
+            # Python would also take 1_000, and the digits of other scripts.
+            number = kind(text) if text.isascii() and "_" not in text else math.nan
         except ValueError:
             number = math.nan
         # Written so that NaN fails too.
@@ -506,7 +515,7 @@ def _precision_of(run: Path) -> str:
     from ecgcourse import runs, training
 
     path = run / runs.CONFIG
-    if not path.exists():
+    if not os.path.lexists(path):
         return training.TrainConfig.precision
     try:
         return training.TrainConfig.from_dict(read_json(path)["training"]).precision
@@ -586,7 +595,7 @@ def _is_finished(out: Path, history: "History") -> bool:
 def _read_thresholds(path: Path) -> "tuple[np.ndarray | float, str]":
     import numpy as np
 
-    if not path.exists():
+    if not os.path.lexists(path):
         return 0.5, f"0.5 for every class, since {path} isn't there: training did not come to its end"
     try:
         found = read_json(path)["thresholds"]
@@ -664,11 +673,11 @@ def _describe(data: str | Path) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {brief(str(message), LONGEST_LINE)}", file=sys.stderr)
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {brief(reason, LONGEST_LINE)}", file=sys.stderr)
     return 2
 
 

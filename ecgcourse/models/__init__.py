@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ecgcourse.errors import SettingError
+from ecgcourse.errors import SettingError, in_words, shown
 from ecgcourse.models.alexnet import AlexNet
 
 REGISTRY: dict[str, Callable[..., nn.Module]] = {"alexnet": AlexNet}
@@ -41,10 +41,10 @@ def create(name: str, **settings) -> nn.Module:
         An unknown name, or a setting that the architecture does not have or cannot take.
     """
     if name not in REGISTRY:
-        raise SettingError(f"no model is called {name!r}; the models are {', '.join(names())}")
+        raise SettingError(f"no model is called {shown(name)}; the models are {', '.join(names())}")
     try:
         model = REGISTRY[name](**settings)
     except TypeError as error:
-        raise SettingError(f"model {name!r} cannot be made with {settings}: {error}") from error
+        raise SettingError(f"model {name!r} cannot be made with {shown(settings, 200)}: {in_words(error)}") from error
     model.settings = {"name": name, **model.settings}
     return model
