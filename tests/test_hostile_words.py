@@ -10,13 +10,14 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, datasets, download, integrity, practice, training
+from ecgcourse import cli, datasets, download, integrity, original, practice, training
 
 COMMANDS = next(each for each in cli._parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
 # What each command needs beside the word in question.
 NEEDED = {
     "practice": ["out"],
     "download": ["out", "--base-url", "http://127.0.0.1:9/"],
+    "import-original": ["folder", "out"],
     "images": ["DATA", "out", "--size", str(SIZE)],
     "train": ["DATA", "--size", "67", "--out", "run"],
     "evaluate": ["run", "--data", "DATA"],
@@ -85,8 +86,10 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(practice, "whole_folder", begin)
         patch.setattr(download, "_work_folder", begin)
         patch.setattr(integrity, "sums_of_folder", begin)
+        patch.setattr(original, "write_arrays", begin)
         patch.setattr(datasets, "whole_folder", begin)
-        patch.setattr(cli, "_training_data", begin)
+        # Before the model is made, which may be as large as the memory.
+        patch.setattr(training, "seed_everything", begin)
         patch.setattr(training, "_read_checkpoint", begin)
         yield here
 
