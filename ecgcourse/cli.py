@@ -1,4 +1,6 @@
-"""The command line, ``python -m ecgcourse practice|download|images|train|evaluate``: one thin function per command.
+"""The command line: ``python -m ecgcourse`` practice, download, import-original, images, train or evaluate.
+
+One thin function per command.
 
 Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C (one line
 says how to go on). A process that torchrun started ends with the same; torchrun itself ends with 1 if one of its
@@ -18,8 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ecgcourse import download, practice
-from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, shown
+from ecgcourse import download, original, practice
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, shown
 from ecgcourse.fields import LARGEST
 from ecgcourse.files import read_json, whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from ecgcourse.distributed import Team
     from ecgcourse.training import History, Inputs, TrainConfig
 
+# Characters of an error or a warning, and of that part of it which argparse writes.
+LONGEST_LINE, LONGEST_USAGE = 900, 300
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
 )
@@ -103,6 +107,15 @@ def download_ptbxl(options: argparse.Namespace) -> None:
     source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
     rate = options.sampling_rate or download.SAMPLING_RATES[0]
     print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
+
+
+def import_original(options: argparse.Namespace) -> None:
+    """Write the original's pickled arrays as ``.npy`` files; print their names, shapes and dtypes."""
+    import numpy as np
+
+    for path in original.write_arrays(options.folder, options.out):
+        array = np.load(path, mmap_mode="r")
+        print(f"{path}  {array.shape} {array.dtype}")
 
 
 def write_images(options: argparse.Namespace) -> None:
@@ -177,12 +190,18 @@ def evaluate(options: argparse.Namespace) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage before it; here every error is one line.
-        raise SettingError(f"{message}; see `{self.prog} --help`")
+        raise SettingError(f"{brief(message, LONGEST_USAGE)}; see `{self.prog} --help`")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
-        return _parser().parse_args(arguments)
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        for name, value in vars(options).items():
+            # What some versions of argparse make of `--name=--`.
+            if isinstance(value, list) and name != "set":
+                parser.error(f"--{name.replace('_', '-')} needs a value")
+        return options
     except SettingError as error:
         # torchrun gives each process the same words, so that one of them is enough to tell what is wrong.
         if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
@@ -198,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_practice, _add_download, _add_images, _add_train, _add_evaluate):
+    for add in (_add_practice, _add_download, _add_import, _add_images, _add_train, _add_evaluate):
         add(commands)
     return parser
 
@@ -237,6 +256,19 @@ def _add_download(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--connections", download.CONNECTIONS, "files on their way at a time", int)
     nothing = "fetch nothing: check the folder against its SHA256SUMS.txt, and list what is missing or wrong"
     parser.add_argument("--verify-only", action="store_true", help=nothing)
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "import-original",
+        import_original,
+        "write the pickled arrays of the original repository as .npy files, running nothing that is in them",
+        "python -m ecgcourse import-original Processed arrays",
+        "stopped; nothing was written",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help=f"holds {', '.join(original.FILES[:2])}, …")
+    parser.add_argument("out", metavar="OUT", help="folder to make, for X_train_processed.npy and its like")
 
 
 def _add_images(commands: argparse._SubParsersAction) -> None:
@@ -397,7 +429,8 @@ def _real(least: float = -math.inf, above: float = -math.inf, below: float = mat
 def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Callable[[str], float]:
     def convert(text: str) -> float:
         try:
-            number = kind(text)
+            # Python would also take 1_000, and the digits of other scripts.
+            number = kind(text) if text.isascii() and "_" not in text else math.nan
         except ValueError:
             number = math.nan
         # Written so that NaN fails too.
@@ -533,7 +566,7 @@ def _precision_of(run: Path) -> str:
     from ecgcourse import runs, training
 
     path = run / runs.CONFIG
-    if not path.exists():
+    if not os.path.lexists(path):
         return training.TrainConfig.precision
     try:
         return training.TrainConfig.from_dict(read_json(path)["training"]).precision
@@ -613,7 +646,7 @@ def _is_finished(out: Path, history: "History") -> bool:
 def _read_thresholds(path: Path) -> "tuple[np.ndarray | float, str]":
     import numpy as np
 
-    if not path.exists():
+    if not os.path.lexists(path):
         return 0.5, f"0.5 for every class, since {path} isn't there: training did not come to its end"
     try:
         found = read_json(path)["thresholds"]
@@ -691,11 +724,11 @@ def _describe(data: str | Path) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {brief(str(message), LONGEST_LINE)}", file=sys.stderr)
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {brief(reason, LONGEST_LINE)}", file=sys.stderr)
     return 2
 
 

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
 from ecgcourse.fields import FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import DTYPES, render
@@ -35,6 +35,8 @@ CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
 
 # Pixels rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
 WRITE_PIXELS = 64 * CHANNELS * 256**2
+# Bytes of files that are read as a whole: a label has 144, a list of a million records 15 million.
+LARGEST_LABEL, LARGEST_LIST = 2**12, 2**28
 IMAGES, BAD_RECORDS = "images.json", "bad_records.csv"
 """What :func:`write_images` adds to images, labels and records.csv: what they were made of, what was left out."""
 
@@ -693,7 +695,7 @@ def _check_size(size: int) -> None:
 def _check_partition(partition: str) -> None:
     if partition not in ptbxl.FOLDS:
         known = ", ".join(ptbxl.FOLDS)
-        raise SettingError(f"no partition is called {partition!r}; the partitions are {known}")
+        raise SettingError(f"no partition is called {shown(partition)}; the partitions are {known}")
 
 
 def _check_window(recipe: ImageRecipe | SignalRecipe, length: int) -> None:
@@ -919,7 +921,7 @@ def _readable(folder: Path, progress: bool | None) -> tuple[list[int], int, dict
 def _listed(folder: Path, errors: dict[int, DataError]) -> pd.DataFrame:
     """Bad records as a table, with the ecg_id that records.csv tells, or none."""
     try:
-        stat_file(folder / "records.csv", folder)
+        stat_file(folder / "records.csv", folder, LARGEST_LIST)
         ecg_ids = pd.read_csv(folder / "records.csv", index_col="number")["ecg_id"].to_dict() if errors else {}
     # A table that helps to find a record must not be what stops the work.
     except Exception:
@@ -951,7 +953,7 @@ def _numbers(folder: Path, suffix: str) -> set[int]:
 def _read_label(folder: Path, number: int) -> torch.Tensor:
     path = folder / "labels" / f"{number}.npy"
     try:
-        label = torch.from_numpy(load_array(path, folder).astype(np.float32))
+        label = torch.from_numpy(load_array(path, folder, LARGEST_LABEL).astype(np.float32))
     except DataError as error:
         raise DataError(f"{error}; it can't be read as a label: write the images again") from error
     _check_labels(label, (len(ptbxl.CLASSES),), path)

@@ -16,7 +16,7 @@ from typing import NoReturn
 import torch
 from torch import distributed, nn
 
-from ecgcourse.errors import DataError, EcgCourseError, SettingError
+from ecgcourse.errors import DataError, EcgCourseError, SettingError, shown
 
 # Seconds after which a process that waits for another one gives up.
 TIMEOUT = 600
@@ -233,7 +233,9 @@ def _start(device: str) -> "distributed.Store":
 
 def _check_device(device: str) -> None:
     if team().size > 1 and device not in ("cpu", f"cuda:{os.environ['LOCAL_RANK']}"):
-        raise SettingError(f"device={device!r}, but several processes need auto, cpu or cuda: each takes its own GPU")
+        raise SettingError(
+            f"device={shown(device)}, but several processes need auto, cpu or cuda: each takes its own GPU"
+        )
 
 
 def _device_of_messages() -> torch.device:

@@ -25,7 +25,7 @@ import filelock
 from tqdm import tqdm
 
 from ecgcourse import practice
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, shown
 from ecgcourse.integrity import (
     DATABASE,
     MARK,
@@ -125,17 +125,20 @@ def ptbxl(
 def _source_candidates(base_url: str, version: str) -> list[str]:
     """The addresses at which a base may have the sums, the likeliest first."""
     if not re.fullmatch(r"\d+(\.\d+)+", version):
-        raise SettingError(f"version={version!r}; expected numbers and dots such as {VERSION}")
+        raise SettingError(f"version={shown(version)}; expected numbers and dots such as {VERSION}")
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise SettingError(f"base_url={base_url!r}; expected the address of a folder, such as {BASE_URL}")
+        raise SettingError(f"base_url={shown(base_url)}; expected the address of a folder, such as {BASE_URL}")
     base = base_url.rstrip("/")
     last = base.rpartition("/")[2]
     if last == version:
         return [f"{base}/"]
     # One version never lies inside another.
     if re.fullmatch(r"\d+\.\d+\.\d+", last):
-        raise SettingError(f"base_url={base_url!r} is of version {last}, not of version={version}; correct one of them")
+        raise SettingError(
+            f"base_url={shown(base_url)} is of version {brief(last)}, not of version={brief(version)}; "
+            "correct one of them"
+        )
     return [f"{base}/{version}/", f"{base}/ptb-xl/{version}/", f"{base}/"]
 
 

@@ -26,15 +26,22 @@ class EcgCourseWarning(UserWarning):
 
 
 def shown(value: object, longest: int = 80) -> str:
-    """Return the repr of a value for a message, cut to `longest` characters."""
+    """Return the repr of a value for a message, on one line, cut to `longest` characters."""
     # Cut before it is written out: a damaged table can hold megabytes in one field.
     if isinstance(value, str | bytes):
         value = value[:longest]
-    text = repr(value.item() if hasattr(value, "item") else value)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    # NumPy's numbers have an item too, and say their type otherwise.
+    return brief(repr(value.item() if getattr(value, "shape", None) == () else value), longest)
 
 
 def in_words(error: BaseException, longest: int = 200) -> str:
     """Return the first line of what somebody else's error says, cut to `longest` characters."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return brief(str(error), longest) or type(error).__name__
+
+
+def brief(text: str, longest: int = 80) -> str:
+    """Return the first line of a text from a file, cut to `longest` characters, with ? for unprintable ones."""
+    line = (text.strip().splitlines() or [""])[0]
+    line = line if len(line) <= longest else f"{line[: longest - 1]}…"
+    # A terminal obeys some of them, and others turn the direction of writing.
+    return "".join(character if character.isprintable() else "?" for character in line)

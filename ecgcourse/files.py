@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import stat
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,11 +20,12 @@ import filelock
 import numpy as np
 import platformdirs
 
-from ecgcourse.errors import DataError, StorageError, in_words
+from ecgcourse.errors import DataError, StorageError, in_words, shown
 
 # Seconds that a process waits for another one that writes the same file: even gigabytes are written sooner.
 _FILE_WAIT = 60
 _SETTINGS = ".settings.json"
+_LARGEST_JSON = 2**26  # bytes; those of the package have some thousands
 
 
 @contextmanager
@@ -199,7 +201,9 @@ def check_inside(path: Path, root: Path) -> None:
         )
 
 
-def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) -> os.stat_result:
+def stat_file(
+    path: str | os.PathLike, root: str | os.PathLike | None = None, largest: int | None = None
+) -> os.stat_result:
     """Look at a file before it is opened, since opening a pipe hangs and some devices never end.
 
     Parameters
@@ -209,6 +213,8 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
     root
         A folder that `path` must not leave through a link of its own; the folders above it are
         `check_inside`'s business.
+    largest
+        Bytes that such a file may have, if it will be read as a whole.
 
     Returns
     -------
@@ -217,7 +223,8 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
     Raises
     ------
     DataError
-        If `path` isn't there, isn't an ordinary file, or is a link that leads out of `root`.
+        If `path` isn't there, isn't an ordinary file, is larger than `largest`, or is a link that leads out of
+        `root`.
     """
     try:
         found = os.lstat(path)
@@ -231,15 +238,19 @@ def stat_file(path: str | os.PathLike, root: str | os.PathLike | None = None) ->
         raise DataError(f"{path} can't be opened: {in_words(error)}") from error
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} can't be opened: it isn't an ordinary file")
+    if largest is not None and found.st_size > largest:
+        raise DataError(f"{path} can't be read: it has {found.st_size:,} bytes, and no such file has over {largest:,}")
     return found
 
 
-def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -> np.ndarray:
+def load_array(
+    path: str | os.PathLike, root: str | os.PathLike | None = None, largest: int | None = None
+) -> np.ndarray:
     """Read an array of numbers from a ``.npy`` file, after holding its header against the file's size.
 
     Parameters
     ----------
-    path, root
+    path, root, largest
         As for `stat_file`.
 
     Returns
@@ -252,9 +263,10 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
     DataError
         If the file can't be read, is something else, holds no numbers, or promises more or fewer than it holds.
     """
-    size = stat_file(path, root).st_size
+    size = stat_file(path, root, largest).st_size
     try:
-        with open(path, "rb") as file:
+        # NumPy's parser would talk about what it finds in a damaged header.
+        with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
             shape, dtype = _array_header(file)
             held, promised = size - file.tell(), math.prod(shape) * dtype.itemsize
             if dtype.kind not in "biuf":
@@ -269,7 +281,7 @@ def load_array(path: str | os.PathLike, root: str | os.PathLike | None = None) -
 
 
 def check_zip(path: str | os.PathLike) -> None:
-    """Raise DataError unless a file is a zip archive whose members are stored as they are, and fit into it.
+    """Raise DataError unless a file is a zip archive whose members are stored as they are, fit into it, and are whole.
 
     A packed member may unfold to a thousand times the size of the file.
     """
@@ -277,17 +289,20 @@ def check_zip(path: str | os.PathLike) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if packed or sum(member.file_size for member in members) > size:
+                raise ValueError("it promises more than it holds")
+            # PyTorch doesn't look at the sums, and a wrong bit is a wrong weight.
+            if damaged := archive.testzip():
+                raise ValueError(f"its member {shown(damaged)} is damaged")
     # What a damaged archive raises depends on where zipfile stumbles.
     except Exception as error:
         raise DataError(f"{path} can't be read as a zip archive: {in_words(error)}") from error
-    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-    if packed or sum(member.file_size for member in members) > size:
-        raise DataError(f"{path} can't be read as a zip archive: it promises more than it holds")
 
 
 def read_json(path: str | os.PathLike) -> object:
     """Read a JSON file; DataError if it can't be read, isn't JSON, or holds NaN or an infinite number."""
-    stat_file(path)
+    stat_file(path, largest=_LARGEST_JSON)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
@@ -356,6 +371,9 @@ def _sweep(folder: Path) -> None:
 
 
 def _refuse_unless_free(path: Path) -> None:
+    if path.is_symlink():
+        # A folder can't be renamed into its place, which would be found only after the work.
+        raise DataError(f"{path} is a link; name the folder that it leads to, or remove it first.")
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, SettingError, shown
+from ecgcourse.files import read_json, stat_file
 
 SAMPLING_RATES = (100, 500)
 """Those that PTB-XL has, in Hz."""
@@ -33,6 +34,7 @@ WHOLE = "ptbxl_database_whole.csv"
 MARK = "download.json"
 
 _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
+_LARGEST_SUMS = 2**26  # bytes; those of PTB-XL have 4 million
 _SHOWN = 10  # problems that are listed by name
 
 
@@ -228,6 +230,7 @@ def parse_sums(path: Path) -> dict[str, str]:
         If a line is anything else, a path leads out of the folder, a path has two sums, or the tables aren't named.
     """
     sums: dict[str, str] = {}
+    stat_file(path, largest=_LARGEST_SUMS)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -271,7 +274,7 @@ def _checked_path(name: str, where: str) -> str:
     # An absolute path begins with an empty part; a colon stands in those with a drive.
     leaves = any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or ":" in name
     if leaves or not name.isprintable():
-        raise DataError(f"{where}: {name!r} isn't a path inside the data folder; don't use this source")
+        raise DataError(f"{where}: {shown(name)} isn't a path inside the data folder; don't use this source")
     return name
 
 
@@ -382,14 +385,14 @@ def read_mark(root: Path) -> Mark | None:
         If it is damaged.
     """
     path = root / MARK
+    if not os.path.lexists(path):
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         n_records = {int(rate): int(number) for rate, number in content["n_records"].items()}
         check_choice(None, *(set(n_records) - set(SAMPLING_RATES) or SAMPLING_RATES[:1]))
         return Mark(str(content["version"]), str(content["sha256_of_sums"]), n_records)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is damaged; remove it and download again") from error
 
 

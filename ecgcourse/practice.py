@@ -9,7 +9,6 @@ import json
 import os
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import wfdb
@@ -20,6 +19,7 @@ from ecgcourse import dipole
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.files import cache_folder, read_json, whole_files, whole_folder
 from ecgcourse.ptbxl import LEADS, is_ptbxl
+from ecgcourse.workers import spread
 
 SECONDS = 10
 HIGH_RATE = 500
@@ -262,12 +262,12 @@ def _write_records(folder: Path, rows: list[dict], seed: int, progress: bool | N
     missing = [row for row in rows if not _is_written(folder, row["ecg_id"])]
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
     n_jobs = -1 if len(chunks) > 2 else 1
-    tasks = (joblib.delayed(_make_chunk)(chunk, seed) for chunk in chunks)
+    made = spread(_make_chunk, [(chunk, seed) for chunk in chunks], n_jobs)
     hidden = None if progress is None else not progress
     with tqdm(
         total=len(rows), initial=len(rows) - len(missing), unit="record", desc="practice set", disable=hidden
     ) as bar:
-        for chunk in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
+        for chunk in made:
             for ecg_id, samples in chunk:
                 _write_record(folder, ecg_id, samples)
                 bar.update()

@@ -24,8 +24,9 @@ import pandas as pd
 import wfdb
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import cache_folder, check_inside, load_array, remove_leftovers, stat_file, workplace
+from ecgcourse.workers import spread
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -40,6 +41,7 @@ _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 _WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
 _LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
 _LONGEST_HEADER = 2**16  # bytes; those of PTB-XL have 600
+_LARGEST_TABLE = 2**30  # bytes; those of PTB-XL have 7 million
 # Stricter than wfdb's own patterns, so that both find the same numbers in a damaged header.
 _HEADER_START = re.compile(
     r"[-\w]+\s+(?P<leads>\d{1,6})"
@@ -283,7 +285,7 @@ def _table_paths(root: Path) -> tuple[Path, Path]:
 
 
 def _read_csv(path: Path, **settings) -> pd.DataFrame:
-    stat_file(path, path.parent)
+    stat_file(path, path.parent, _LARGEST_TABLE)
     try:
         table = pd.read_csv(path, low_memory=False, **settings)
     # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
@@ -408,7 +410,7 @@ def _job(
     progress: bool | None = None,
     skip_bad: bool = False,
 ) -> _Job:
-    entries = _entries(table, sampling_rate)
+    entries = _entries(Path(root), table, sampling_rate)
     found = _look_at_all(Path(root), entries)
     if workers is not None and workers < 1:
         raise SettingError(f"workers is {workers}; expected 1 or more, or None for one per CPU core.")
@@ -418,14 +420,14 @@ def _job(
     return _Job(Path(root), entries, found, sampling_rate, workers, progress, skip_bad)
 
 
-def _entries(table: pd.DataFrame, sampling_rate: int) -> list[_Entry]:
+def _entries(root: Path, table: pd.DataFrame, sampling_rate: int) -> list[_Entry]:
     if sampling_rate not in _NAME_COLUMN:
         raise SettingError(f"sampling_rate is {sampling_rate!r}; PTB-XL has records at 100 and 500 Hz.")
     column = _NAME_COLUMN[sampling_rate]
     _need_columns(table.columns, (column,), "the table of records")
     if table.empty:
         raise DataError("the table has no records, so there are no signals to read; choose another partition.")
-    return [_Entry(name, f"{_DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
+    return [_Entry(name, f"{root / _DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
 
 
 def _look_at_all(root: Path, entries: Sequence[_Entry]) -> list[_Found | DataError]:
@@ -538,10 +540,8 @@ def _results(job: _Job, start: int) -> Iterator[np.ndarray | DataError]:
         workers = joblib.cpu_count() if len(entries) >= _PARALLEL_FROM else 1
     chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
     # Generators, so that the signals are in memory once, not once in parts and once whole.
-    parts = joblib.Parallel(n_jobs=workers, return_as="generator")(
-        joblib.delayed(_read_chunk)(job.root, chunk, job.sampling_rate) for chunk in chunks
-    )
-    return chain.from_iterable(parts)
+    pieces = [(job.root, chunk, job.sampling_rate) for chunk in chunks]
+    return chain.from_iterable(spread(_read_chunk, pieces, workers))
 
 
 def _explain(job: _Job, signals: np.ndarray) -> _Errors:
@@ -634,7 +634,7 @@ def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], samplin
     _check_leads(path, record.sig_name)
     for lead, unit, gain in zip(record.sig_name, record.units, record.adc_gain, strict=True):
         if unit != "mV":
-            raise DataError(f"{path}.hea, lead {lead}: the unit is {unit}; expected mV: {_CORRECT}")
+            raise DataError(f"{path}.hea, lead {lead}: the unit is {brief(unit)}; expected mV: {_CORRECT}")
         if not np.isfinite(gain) or (gain == _WFDB_DEFAULT_GAIN and _is_uncalibrated(lines)):
             raise DataError(f"{path}.hea, lead {lead}: the gain is missing, zero or infinite; {_CORRECT}")
 
@@ -646,7 +646,7 @@ def _check_leads(path: Path, names: Sequence[str | None]) -> None:
     if missing or len(names) != len(LEADS):
         lack = f"misses lead {', '.join(missing)}" if missing else f"has {len(names)} leads"
         raise DataError(
-            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {', '.join(names[:20])}: "
+            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {brief(', '.join(names))}: "
             "download the record again, or leave it out of the table."
         )
 

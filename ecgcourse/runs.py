@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 import ecgcourse
 from ecgcourse.datasets import BatchOrder
 from ecgcourse.distributed import Team
-from ecgcourse.errors import CheckpointError, DataError, SettingError
+from ecgcourse.errors import CheckpointError, DataError, SettingError, brief, in_words, shown
 from ecgcourse.files import check_zip, read_json, remove_leftovers, whole_file
 
 PROGRESS_FORMAT = "ecgcourse-progress/1"
@@ -47,6 +47,22 @@ PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "pandas", "tifffile", "to
 
 # Words of the state of Python's generator.
 PYTHON_WORDS = 625
+
+# What last.pt holds beside its format, and of which kinds.
+_PARTS = {
+    "training": dict,
+    "settings": dict | None,
+    "data": dict,
+    "rows": list,
+    "losses": torch.Tensor,
+    "counts": torch.Tensor,
+    "order": dict,
+    "state_dict": dict,
+    "optimizer": dict,
+    "scheduler": dict,
+    "averaged": dict | None,
+    "random": torch.Tensor,
+}
 
 # Seconds in which a killed process has surely let go of its lock.
 LOCK_WAIT = 10
@@ -133,6 +149,7 @@ class Run:
         self.data: dict[str, dict] = {}
         self.rows: list[dict[str, float]] = []
         self.tally = Tally()
+        self._starts: list[dict] = []
         self._stop_asked = False
 
     @property
@@ -167,6 +184,8 @@ class Run:
             return
         self.data = {name: fingerprint(dataset) for name, dataset in parts.items()}
         with _held(self.folder, self.team):
+            # Before anything is written, in case it is damaged.
+            self._starts = starts(self.folder)
             saved = read_progress(self.folder / LAST) if self._has_begun(resume) else None
             self._agree(saved)
             if saved is not None:
@@ -201,7 +220,7 @@ class Run:
         config = {"training": self.settings, "model": getattr(self.model, "settings", None), "data": data}
         start = environment(self.device, self.team) | {"epochs_done": len(self.rows), "steps_done": len(self.tally)}
         _write_json(self.folder / CONFIG, config)
-        _write_json(self.folder / ENVIRONMENT, {"starts": [*starts(self.folder), start]})
+        _write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
 
     def watch_training(self, batches: Iterable) -> Iterator:
         """Yield each batch, and keep the state after its step where that is due."""
@@ -272,31 +291,32 @@ class Run:
         free = set(FREE_SETTINGS) - ({"epochs"} if self.settings["schedule"] == "one_cycle" else set())
         _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", free)
         model = getattr(self.model, "settings", None) or {}
-        _check_equal(saved["settings"] or {}, model, f"{self.folder} trains a model with")
+        _check_equal(saved.get("settings") or {}, model, f"{self.folder} trains a model with")
         for name, now in self.data.items():
             before = saved["data"].get(name, {})
             if before != now:
                 raise DataError(
-                    f"the {name} records are not those that {self.folder} was trained on: {before.get('records')} of "
-                    f"fingerprint {str(before.get('sha256'))[:12]}… then, {now['records']} of {now['sha256'][:12]}… "
+                    f"the {name} records are not those that {self.folder} was trained on: "
+                    f"{brief(str(before.get('records')))} of fingerprint {brief(str(before.get('sha256')), 12)} then, "
+                    f"{now['records']} of {brief(now['sha256'], 12)} "
                     "now; resume with the same data"
                 )
 
     def _take_up(self, saved: dict) -> None:
         try:
             self.model.load_state_dict(saved["state_dict"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.scheduler.load_state_dict(saved["scheduler"])
+            _load_optimizer(self.optimizer, saved["optimizer"])
+            self.rows[:] = saved["rows"]
+            self.tally = _tally_of(saved, len(self.order))
+            steps = len(self.rows) * len(self.order) + len(self.tally)
+            _load_scheduler(self.scheduler, saved["scheduler"], steps, self.settings["learning_rate"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(saved["averaged"])
             self.order.seek(saved["order"])
-            self.rows[:] = saved["rows"]
-            self.tally = Tally(saved["losses"], saved["counts"])
             _restore_random_state(saved["random"], self.device, self.team.rank)
         # What parts of a wrong kind raise depends on where PyTorch stumbles.
         except Exception as error:
-            reason = str(error).split("\n")[0]
-            raise CheckpointError(f"{self.folder / LAST} doesn't fit this run: {reason}") from error
+            raise CheckpointError(f"{self.folder / LAST} doesn't fit this run: {in_words(error)}") from error
 
     def _ask(self, number: int, frame: object) -> None:
         if self._stop_asked:
@@ -356,12 +376,16 @@ def environment(device: torch.device, team: Team) -> dict:
 def starts(folder: str | os.PathLike) -> list[dict]:
     """Each start of a run, first to last, as :func:`environment` told it; DataError for a damaged file."""
     path = Path(folder) / ENVIRONMENT
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     try:
-        return list(read_json(path)["starts"])
+        begun = list(read_json(path)["starts"])
+        right = all(start["torchrun"] is None or isinstance(start["torchrun"], str) for start in begun)
     except (DataError, TypeError, KeyError) as error:
         raise DataError(f"{path} doesn't list the starts of a run; move it away") from error
+    if not right:
+        raise DataError(f"{path} doesn't list the starts of a run; move it away")
+    return begun
 
 
 def load_tensors(path: Path) -> object:
@@ -374,10 +398,41 @@ def load_tensors(path: Path) -> object:
     """
     try:
         check_zip(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        for value in _values(content):
+            _check_held(value)
+        return content
     # What a damaged file raises depends on where the unpickler stumbles.
     except Exception as error:
         raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
+
+
+def check_parts(path: Path, content: dict, with_tensors: Iterable[str]) -> None:
+    """Hold a checkpoint from `load_tensors` against what every one is like.
+
+    Parameters
+    ----------
+    path
+        Where it was read from.
+    content
+        Its parts by name.
+    with_tensors
+        Names of the parts that may have tensors in them.
+
+    Raises
+    ------
+    CheckpointError
+        Another part holds a tensor, or the weights aren't finite numbers.
+    """
+    for name, part in content.items():
+        if name not in with_tensors and any(isinstance(value, torch.Tensor) for value in _values(part)):
+            raise CheckpointError(f"{path} is damaged: its {shown(name)} are a tensor or have one in them")
+    weights = content.get("state_dict")
+    tensors = list(weights.values()) if isinstance(weights, dict) else [None]
+    if not all(isinstance(each, torch.Tensor) for each in tensors):
+        raise CheckpointError(f"{path}: its weights are missing or no tensors, which don't fit a model")
+    if not all(torch.isfinite(each).all() for each in tensors):
+        raise CheckpointError(f"{path} holds weights that aren't finite numbers: it is damaged, or training diverged")
 
 
 def read_progress(path: Path) -> dict:
@@ -391,18 +446,115 @@ def read_progress(path: Path) -> dict:
     content = load_tensors(path)
     if not isinstance(content, dict) or content.get("format") != PROGRESS_FORMAT:
         raise CheckpointError(f"{path} isn't a checkpoint to go on from: no format {PROGRESS_FORMAT!r}")
-    for name, kind in (("training", dict), ("data", dict), ("rows", list), ("losses", torch.Tensor)):
+    for name, kind in _PARTS.items():
         if not isinstance(content.get(name), kind):
             raise CheckpointError(f"{path} doesn't fit any run: its {name} are missing or damaged")
+    check_parts(path, content, ("losses", "counts", "order", "state_dict", "averaged", "optimizer", "random"))
+    are_named = all(isinstance(part, dict) for part in content["data"].values())
+    if not are_named or not _are_epochs(content["rows"]) or content["losses"].ndim != 1:
+        raise CheckpointError(f"{path} doesn't fit any run: its data, rows or losses are damaged")
     return content
+
+
+def _values(content: object) -> Iterator[object]:
+    """All values in nested dicts, lists and tuples; ValueError if one of these is met twice.
+
+    A few hundred bytes of pickle can nest them into themselves, or into each other millions of times.
+    """
+    seen, left = set(), [content]
+    while left:
+        value = left.pop()
+        if not isinstance(value, dict | list | tuple):
+            yield value
+        elif value:
+            if id(value) in seen:
+                raise ValueError("it holds the same part twice")
+            seen.add(id(value))
+            left += [*value, *value.values()] if isinstance(value, dict) else value
+
+
+def _check_held(value: object) -> None:
+    """Refuse what is neither plain nor a tensor whose numbers the file has: one number can be said to be a million."""
+    if type(value) is torch.Tensor:
+        if value.layout != torch.strided or value.device.type != "cpu":
+            raise ValueError("it holds a tensor without numbers")
+        if value.untyped_storage().nbytes() < value.numel() * value.element_size():
+            raise ValueError("it promises more than it holds")
+    elif value is not None and type(value) not in (bool, int, float, str):
+        raise ValueError(f"it holds a {type(value).__name__}")
+
+
+def _are_epochs(rows: list) -> bool:
+    """Whether rows are what a history has: dicts of finite numbers, with the epochs 1, 2, 3, …"""
+    if not all(isinstance(row, dict) and {"epoch", "train_loss"} <= row.keys() for row in rows):
+        return False
+    if any(row.keys() != rows[0].keys() for row in rows):
+        return False
+    values = [value for row in rows for value in row.values()]
+    if not all(type(value) in (int, float) and -math.inf < value < math.inf for value in values):
+        return False
+    return [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
+
+
+def _tally_of(saved: dict, n_steps: int) -> Tally:
+    """The steps that an epoch of `n_steps` had taken; ValueError if they can't be."""
+    losses, counts = saved["losses"], saved["counts"]
+    right = losses.shape == counts.shape and saved["order"]["batch"] == len(losses) <= n_steps
+    if not right or not torch.isfinite(losses).all() or not (counts >= 1).all():
+        raise ValueError("its losses, counts and steps aren't those of one epoch")
+    return Tally(losses, counts)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
+    """Take up the state of an optimizer; ValueError if it is of other settings, or can't be of these weights."""
+    settings = _group_settings(optimizer)
+    optimizer.load_state_dict(saved)
+    if _group_settings(optimizer) != settings:
+        raise ValueError("its optimizer has other settings")
+    needed = _state_names(optimizer)
+    for weights, state in optimizer.state.items():
+        tensors = {name: value for name, value in state.items() if value is not None}
+        if tensors and tensors.keys() != needed:
+            raise ValueError("the state of its optimizer has other parts")
+        if not all(getattr(value, "shape", None) in ((), weights.shape) for value in tensors.values()):
+            raise ValueError("the state of its optimizer has other shapes than the weights")
+
+
+def _group_settings(optimizer: torch.optim.Optimizer) -> list[dict]:
+    # The learning rate changes with the steps: see _load_scheduler.
+    changing = ("params", "lr")
+    return [{name: value for name, value in group.items() if name not in changing} for group in optimizer.param_groups]
+
+
+def _load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, saved: dict, steps: int, highest: float) -> None:
+    """Take up the state of a scheduler; ValueError if it isn't that after so many steps, or goes with another rate."""
+    own = scheduler.state_dict()
+    if saved.keys() != own.keys():
+        raise ValueError("its scheduler is of another kind")
+    scheduler.load_state_dict(saved)
+    rates = [group["lr"] for group in scheduler.optimizer.param_groups]
+    if scheduler.last_epoch != steps or scheduler.get_last_lr() != rates:
+        raise ValueError("its scheduler is at another step")
+    # Written so that NaN fails too.
+    if not all(0 <= rate <= highest for rate in rates):
+        raise ValueError("its learning rate is none of the schedule")
+
+
+def _state_names(optimizer: torch.optim.Optimizer) -> set[str]:
+    """What an optimizer of this kind and these settings keeps for each tensor of weights: another one takes a step."""
+    weights = torch.zeros(1, requires_grad=True)
+    weights.grad = torch.zeros(1)
+    other = type(optimizer)([weights], **optimizer.defaults)
+    other.step()
+    return {name for name, value in other.state[weights].items() if value is not None}
 
 
 def _check_equal(before: dict, now: dict, words: str, free: Iterable[str] = ()) -> None:
     for name in sorted(before.keys() | now.keys()):
         if name not in free and before.get(name) != now.get(name):
             raise SettingError(
-                f"{words} {name}={before.get(name)!r}, but {name}={now.get(name)!r} is asked for now; resume with the "
-                "same settings, or name another folder"
+                f"{words} {name}={shown(before.get(name))}, but {name}={shown(now.get(name))} is asked for now; "
+                "resume with the same settings, or name another folder"
             )
 
 

@@ -29,13 +29,16 @@ from tqdm import tqdm
 from ecgcourse import distributed, metrics, models
 from ecgcourse.datasets import Views, loader, to_float
 from ecgcourse.distributed import Team
-from ecgcourse.errors import CheckpointError, DataError, SettingError, in_words
+from ecgcourse.errors import CheckpointError, DataError, SettingError, brief, in_words, shown
 from ecgcourse.files import stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
-from ecgcourse.runs import BEST, HISTORY, Run, Tally, load_tensors
+from ecgcourse.runs import BEST, HISTORY, Run, Tally, check_parts, load_tensors
 from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
+
+LARGEST_HISTORY = 2**28
+"""Bytes; a million epochs have 200 million."""
 
 # The threshold behind the sensitivity and specificity of each epoch; the final ones are fitted by evaluation.
 EPOCH_THRESHOLD = 0.5
@@ -147,7 +150,7 @@ class TrainConfig:
 
     def _need(self, name: str, right: object, allowed: str) -> None:
         if not right:
-            raise SettingError(f"{name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
+            raise SettingError(f"{name}={shown(getattr(self, name))} isn't allowed; it must be {allowed}")
 
     @classmethod
     def from_dict(cls, settings: dict) -> "TrainConfig":
@@ -157,7 +160,7 @@ class TrainConfig:
             if name not in known:
                 close = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
                 raise SettingError(
-                    f"no setting is called {name!r}; did you mean {close[0]!r}? All are: {', '.join(known)}"
+                    f"no setting is called {shown(name)}; did you mean {close[0]!r}? All are: {', '.join(known)}"
                 )
         return cls(**settings)
 
@@ -226,7 +229,7 @@ class History:
     @classmethod
     def from_csv(cls, path: str | os.PathLike) -> "History":
         """Read what :meth:`to_csv` wrote; DataError for a file that isn't a history."""
-        stat_file(path)
+        stat_file(path, largest=LARGEST_HISTORY)
         try:
             frame = pd.read_csv(path)
         # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
@@ -267,7 +270,7 @@ def pick_device(name: str = "auto") -> torch.device:
         An unknown name, or a device that this machine doesn't have.
     """
     if not DEVICE_NAME.fullmatch(name):
-        raise SettingError(f"device={name!r} isn't allowed; it must be {DEVICE_WORDS}")
+        raise SettingError(f"device={shown(name)} isn't allowed; it must be {DEVICE_WORDS}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, found in there.items() if found))
@@ -524,7 +527,7 @@ def predict(
         The model's outputs are not finite numbers, a device that isn't there, or an unknown precision.
     """
     if precision not in PRECISIONS:
-        raise SettingError(f"precision={precision!r} isn't allowed; it must be {' or '.join(PRECISIONS)}")
+        raise SettingError(f"precision={shown(precision)} isn't allowed; it must be {' or '.join(PRECISIONS)}")
     place = pick_device(device)
     logits, labels = _answers(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
     return labels.numpy(), _probabilities(logits)
@@ -595,7 +598,9 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
     except Exception as error:
         # PyTorch lists every weight that doesn't fit, one a line; the first two lines say enough.
         reason = " ".join(str(error).split("\n")[:2])
-        raise CheckpointError(f"{path}: its weights don't fit the model {settings}: {reason}") from error
+        raise CheckpointError(
+            f"{path}: its weights don't fit the model {shown(settings, 200)}: {brief(reason, 300)}"
+        ) from error
     return model.to(place).eval()
 
 
@@ -608,10 +613,11 @@ def _read_checkpoint(path: Path) -> dict:
     for name, needed in (("classes", CLASSES), ("leads", IMAGE_LEADS)):
         if content.get(name) != list(needed):
             raise CheckpointError(
-                f"{path}: its {name} are {content.get(name)}, but {list(needed)} are needed; train again"
+                f"{path}: its {name} are {shown(content.get(name))}, but {list(needed)} are needed; train again"
             )
     if not isinstance(content.get("settings"), dict) or "state_dict" not in content:
         raise CheckpointError(f"{path} holds no settings or no weights; train again")
+    check_parts(path, content, ("state_dict",))
     return content
 
 
@@ -766,7 +772,14 @@ def _best_weights_so_far(run: Run, image_size: int | None) -> dict[str, torch.Te
     path = run.folder / BEST
     content = _read_checkpoint(path)
     if content.get("epoch") != history.best_epoch:
-        raise CheckpointError(f"{path} holds epoch {content.get('epoch')}, but epoch {history.best_epoch} is the best")
+        raise CheckpointError(
+            f"{path} holds epoch {shown(content.get('epoch'))}, but epoch {history.best_epoch} is the best"
+        )
+    shapes = [
+        {name: each.shape for name, each in state.items()} for state in (content["state_dict"], run.model.state_dict())
+    ]
+    if shapes[0] != shapes[1]:
+        raise CheckpointError(f"{path}: its weights don't fit the model of this run; name another folder")
     return {name: tensor.to(run.device) for name, tensor in content["state_dict"].items()}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import struct
@@ -160,6 +161,28 @@ def test_a_download_that_fails_is_one_line(mirror: Mirror, tmp_path: Path, capsy
     assert "scp_statements.csv can't be fetched: the server answers 404" in refusal(capsys, *words)
     assert "aren't PTB-XL" in refusal(capsys, "download", Path(__file__).parent)
     assert "has no SHA256SUMS.txt" in refusal(capsys, "download", tmp_path, "--verify-only")
+
+
+# --- import-original
+
+
+def test_the_originals_arrays_are_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "X_dev_processed.pickle").write_bytes(pickle.dumps(list(np.ones((2, 5, 12))), protocol=3))
+    (tmp_path / "y_dev_processed.pickle").write_bytes(pickle.dumps(list(np.eye(4)[:2]), protocol=3))
+    out = tmp_path / "out"
+    assert command("import-original", tmp_path, out) == 0
+    lines = [f"{out}/X_dev_processed.npy  (2, 5, 12) float64", f"{out}/y_dev_processed.npy  (2, 4) float64"]
+    assert capsys.readouterr() == ("\n".join(lines) + "\n", "")
+    assert np.array_equal(np.load(out / "X_dev_processed.npy"), np.ones((2, 5, 12)))
+
+
+def test_a_pickle_that_asks_for_more_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "X_dev_processed.pickle"
+    path.write_bytes(pickle.dumps(print))
+    assert refusal(capsys, "import-original", tmp_path, tmp_path / "out").startswith(
+        f"{path} asks for 'builtins.print', which arrays of numbers don't need; nothing in the file was run; "
+    )
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # --- images
@@ -764,6 +787,7 @@ def test_skipping_may_not_lose_everything_or_a_class(
     [
         ("practice", ["OUT", f"(default: {practice.DEFAULT_RECORDS})", "(default: 0)"]),
         ("download", ["OUT", "--records N", "(default: 1.0.3)", "(default: https://physionet.org/files/ptb-xl/)"]),
+        ("import-original", ["FOLDER", "OUT", "X_train_processed.pickle"]),
         ("images", ["DATA", "OUT", "{train,val,test,all}", "(default: train)", "(default: 256)"]),
         (
             "train",

@@ -10,7 +10,7 @@ import pytest
 import ecgcourse
 
 PACKAGE = Path(ecgcourse.__file__).parent
-WITHOUT_TORCH = ("errors", "files", "ptbxl", "practice", "download", "signals", "fields")
+WITHOUT_TORCH = ("errors", "files", "ptbxl", "practice", "download", "original", "signals", "fields")
 
 
 def run(code: str, home: Path) -> subprocess.CompletedProcess:

@@ -29,7 +29,7 @@ def preloaded() -> None:
 
 def run(words: list[str], cache: Path) -> None:
     os.environ["ECGCOURSE_CACHE"] = str(cache)
-    # Helpers of a killed process live for minutes.
+    # One process alone, so that each is killed at a moment of its own work.
     os.environ["LOKY_MAX_CPU_COUNT"] = "1"
     # Small portions, so that there is something to go on with wherever the process is killed.
     practice.CHUNK = ptbxl._CHUNK = 4

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ecgcourse.errors import SettingError
+from ecgcourse.errors import SettingError, in_words, shown
 from ecgcourse.ptbxl import LEADS
 from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
 
@@ -74,12 +74,12 @@ def create(name: str, **settings) -> nn.Module:
     try:
         model = architecture(**settings)
     except TypeError as error:
-        raise SettingError(f"model {name!r} cannot be made with {settings}: {error}") from error
+        raise SettingError(f"model {name!r} cannot be made with {shown(settings, 200)}: {in_words(error)}") from error
     model.settings = {"name": name, **model.settings}
     return model
 
 
 def _registered(name: str) -> Callable[..., nn.Module]:
     if name not in REGISTRY:
-        raise SettingError(f"no model is called {name!r}; the models are {', '.join(names())}")
+        raise SettingError(f"no model is called {shown(name)}; the models are {', '.join(names())}")
     return REGISTRY[name]
