@@ -235,17 +235,35 @@ def summary(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
         over records; auroc_MI and so on: mean over the seeds; n, seeds: how many records and seeds.
     """
     areas = np.stack([metrics.auroc(y_true, one) for one in y_prob])
+    counts = _resamples(y_true)
+    drawn = [[_resampled_auroc(y, p, counts) for y, p in zip(y_true.T, one.T, strict=True)] for one in y_prob]
+    low, high = np.quantile(np.mean(drawn, axis=(0, 1)), (0.025, 0.975))
+    result = {"auroc": areas.mean(), "sd": areas.mean(axis=1).std(ddof=1) if len(areas) > 1 else 0.0}
+    result |= {"low": low, "high": high}
+    result |= {f"auroc_{name}": area for name, area in zip(ptbxl.CLASSES, areas.mean(axis=0), strict=True)}
+    return result | {"n": len(y_true), "seeds": len(y_prob)}
+
+
+def _resamples(y_true: np.ndarray) -> np.ndarray:
+    """How often each resample drew each record, (RESAMPLES, N); each has both answers for every class."""
     rng, drawn = np.random.default_rng(0), []
     while len(drawn) < RESAMPLES:
         rows = rng.integers(len(y_true), size=len(y_true))
         positives = y_true[rows].sum(axis=0)
         if ((positives > 0) & (positives < len(rows))).all():
-            drawn.append(np.mean([metrics.auroc(y_true[rows], one[rows]).mean() for one in y_prob]))
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    result = {"auroc": areas.mean(), "sd": areas.mean(axis=1).std(ddof=1) if len(areas) > 1 else 0.0}
-    result |= {"low": low, "high": high}
-    result |= {f"auroc_{name}": area for name, area in zip(ptbxl.CLASSES, areas.mean(axis=0), strict=True)}
-    return result | {"n": len(y_true), "seeds": len(y_prob)}
+            drawn.append(np.bincount(rows, minlength=len(y_true)))
+    return np.array(drawn)
+
+
+def _resampled_auroc(y_true: np.ndarray, y_prob: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """AUROC of labels and probabilities (N,) in each resample: the share of pairs in the right order."""
+    is_positive = y_true == 1
+    above = y_prob[is_positive][:, None] - y_prob[~is_positive]
+    right = (above > 0) + (above == 0) / 2
+    positives, negatives = counts[:, is_positive], counts[:, ~is_positive]
+    return np.einsum("rp,pn,rn->r", positives, right, negatives, optimize=True) / (
+        positives.sum(axis=1) * negatives.sum(axis=1)
+    )
 
 
 # --- the book's tables

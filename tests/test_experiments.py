@@ -121,6 +121,17 @@ def test_the_interval_of_a_perfect_answer_is_one_point(run):
     assert found["n"] == 50 and found["seeds"] == 2
 
 
+def test_a_resample_has_the_auroc_of_its_records(run):
+    rng = np.random.default_rng(1)
+    # Few levels, so that there are ties.
+    y_true, y_prob = rng.integers(0, 2, (40, 4)), rng.integers(0, 5, (40, 4)) / 4
+    counts = run._resamples(y_true)[:20]
+    assert (counts.sum(axis=1) == 40).all()
+    for k in range(4):
+        expected = [roc_auc_score(y_true[:, k], y_prob[:, k], sample_weight=count) for count in counts]
+        np.testing.assert_allclose(run._resampled_auroc(y_true[:, k], y_prob[:, k], counts), expected)
+
+
 def test_a_table_shows_what_was_found(run):
     run.RESULTS.mkdir()
     row = {"arm": "one", "weights": 1234, "auroc": 0.81234, "sd": 0.01, "low": 0.7, "high": 0.9, "n": 98, "seeds": 5}
