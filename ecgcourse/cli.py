@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ecgcourse.distributed import Team
     from ecgcourse.training import History, Inputs, TrainConfig
 
-# Characters of an error or a warning, and of that part of it which argparse writes.
+# Characters of a line on stderr, and of that part of it which argparse writes.
 LONGEST_LINE, LONGEST_USAGE = 900, 300
 DATA_HELP = (
     "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 bad input or usage, 130 stopped with Ctrl-C.
     """
     options = argparse.Namespace(on_stop="stopped")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _any_name_printable():
         warnings.showwarning = _show_warning
         try:
             options = _parse(arguments)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             return _refuse("there isn't enough memory for this; choose a smaller --size, --filters or --batch-size")
         except KeyboardInterrupt:
-            print(options.on_stop, file=sys.stderr)
+            _tell(options.on_stop)
             return 130
     return 0
 
@@ -179,7 +179,7 @@ def evaluate(options: argparse.Namespace) -> None:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
         about |= {"partition": options.partition, "thresholds_from": source}
         _write_json(Path(options.json), about | report.to_dict())
-    title = f"{_describe(data)}, {options.partition}"
+    title = f"{_title(data)}, {options.partition}"
     _save_figure(plots.roc(y_true, y_prob, title), run / f"roc_{options.partition}.png")
     _save_figure(plots.confusion_tables(report.confusion, title), run / f"confusion_{options.partition}.png")
 
@@ -622,7 +622,7 @@ def _finish_run(
         "epochs": len(history.rows),
     }
     figure = plots.training_curves(history)
-    figure.suptitle(_describe(data))
+    figure.suptitle(_title(data))
     _save_figure(figure, out / runs.CURVES)
     # The last file of a run: where it is, all are.
     _write_json(out / runs.THRESHOLDS, content)
@@ -665,7 +665,9 @@ def _write_json(path: Path, content: dict) -> None:
 
 
 def _save_figure(figure: "Figure", path: Path) -> None:
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        # The name of a folder may have characters that the font hasn't.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(temporary, dpi=150)
 
 
@@ -675,9 +677,10 @@ def _list_bad(opened: "Sequence[AnyDataset]", path: Path) -> None:
 
     bad = pd.concat([dataset.bad_records for dataset in opened])
     with whole_file(path) as temporary:
-        bad.to_csv(temporary, index=False, lineterminator="\n")
+        # A folder may have a name that isn't text.
+        bad.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
     if len(bad):
-        print(f"left out {len(bad)} damaged records: see {path}", file=sys.stderr)
+        _tell(f"left out {len(bad)} damaged records: see {path}")
 
 
 class _Watched:
@@ -723,12 +726,36 @@ def _describe(data: str | Path) -> str:
     return f"{data} (synthetic practice set)" if datasets.is_synthetic(data) else str(data)
 
 
+def _title(data: str | Path) -> str:
+    # Between two dollar signs, Matplotlib reads formulas.
+    return brief(_describe(data)).replace("$", r"\$")
+
+
+@contextmanager
+def _any_name_printable() -> Iterator[None]:
+    """Print names of files that aren't text as the bytes that they are, or as an encoding without them can."""
+    out = sys.stdout
+    if not hasattr(out, "reconfigure"):
+        yield
+        return
+    before = out.errors
+    out.reconfigure(errors="surrogateescape" if out.encoding.lower() == "utf-8" else "backslashreplace")
+    try:
+        yield
+    finally:
+        out.reconfigure(errors=before)
+
+
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {brief(str(message), LONGEST_LINE)}", file=sys.stderr)
+    _tell(f"warning: {message}")
+
+
+def _tell(words: str) -> None:
+    print(brief(words, LONGEST_LINE), file=sys.stderr)
 
 
 def _refuse(reason: str) -> int:
-    print(f"error: {brief(reason, LONGEST_LINE)}", file=sys.stderr)
+    _tell(f"error: {reason}")
     return 2
 
 
@@ -739,5 +766,7 @@ def _is_lack_of_memory(error: Exception) -> bool:
 
 def _last_line(error: Exception) -> str:
     # What a worker process raises arrives with its whole traceback as text; the last line is the message.
+    if "Traceback (most recent call last)" not in str(error):
+        return str(error)
     kind = f"{type(error).__module__}.{type(error).__qualname__}: "
     return str(error).strip().split("\n")[-1].removeprefix(kind)

@@ -538,7 +538,9 @@ def write_images(
             _write_partition(folder, dataset, table.index, name, progress)
             _write_notes(folder, made_of[name], practice.is_practice(data))
             if skip_bad:
-                dataset.bad_records.to_csv(folder / BAD_RECORDS, index=False, lineterminator="\n")
+                dataset.bad_records.to_csv(
+                    folder / BAD_RECORDS, index=False, lineterminator="\n", errors="backslashreplace"
+                )
     return out
 
 

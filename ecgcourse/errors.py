@@ -36,12 +36,11 @@ def shown(value: object, longest: int = 80) -> str:
 
 def in_words(error: BaseException, longest: int = 200) -> str:
     """Return the first line of what somebody else's error says, cut to `longest` characters."""
-    return brief(str(error), longest) or type(error).__name__
+    return brief((str(error).strip().splitlines() or [type(error).__name__])[0], longest)
 
 
 def brief(text: str, longest: int = 80) -> str:
-    """Return the first line of a text from a file, cut to `longest` characters, with ? for unprintable ones."""
-    line = (text.strip().splitlines() or [""])[0]
-    line = line if len(line) <= longest else f"{line[: longest - 1]}…"
+    """Return a text from a file on one line, cut to `longest` characters, with ? for those that can't be printed."""
+    text = text if len(text) <= longest else f"{text[: longest - 1]}…"
     # A terminal obeys some of them, and others turn the direction of writing.
-    return "".join(character if character.isprintable() else "?" for character in line)
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,12 +1,16 @@
 """A corpus of damaged and hostile files, through the command line: status 2, one line, nothing half-written."""
 
 import io
+import json
+import multiprocessing
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from multiprocessing import Queue
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links
 
 QUICK = ["--model", "small", "--size", str(SIZE), "--epochs", "1", "--device", "cpu", "--quiet"]
 DATABASE, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
+TESTS = Path(__file__).parent
 HUGE = 10 * 2**30
 
 # What a command reads, damaged, is DATA (PTB-XL), IMAGES or RUN; OUT must stay empty.
@@ -74,13 +79,13 @@ def record(data: Path, suffix: str) -> Path:
 
 
 def header(old: str, new: str) -> Callable[[Path], None]:
-    def damage(data: Path) -> None:
-        path = record(data, ".hea")
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
+    return lambda data: edit(record(data, ".hea"), old, new)
 
-    return damage
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def sparse(find: Callable[[Path], Path]) -> Callable[[Path], None]:
@@ -549,3 +554,134 @@ def test_a_folder_is_not_written_through_a_link(
     places["OUT/train"].symlink_to(tmp_path / "elsewhere")
     assert "is a link" in refuse(words, places, capsys)
     assert not any((tmp_path / "elsewhere").iterdir())
+
+
+# --- leaving out what is damaged
+
+
+def change_a_sample(path: Path) -> None:
+    samples = np.fromfile(path, "<i2")
+    samples[500] += 1
+    samples.tofile(path)
+
+
+def itself(path: Path) -> Path:
+    return path
+
+
+def move_out(path: Path) -> None:
+    """Move a record's file out of its data folder and leave a link to it."""
+    away = path.parents[3] / path.name
+    path.symlink_to(path.rename(away))
+
+
+# A record's file, how it is damaged, and the words that the reason must have.
+SKIPPED: list[tuple[str, Callable[[Path], object], str]] = [
+    (".hea", lambda path: edit(path, " 12 100 1000", f" 12 100 {10**11}"), "its header says 100000000000 samples"),
+    (".hea", lambda path: edit(path, " V3", ""), "misses lead V3"),
+    (".hea", lambda path: edit(path, "/mV", "/uV"), "the unit is uV"),
+    (".hea", lambda path: path.write_bytes(b""), "its header is damaged"),
+    (".hea", link_to_itself(itself), "_lr.hea can't be opened"),
+    (".dat", Path.unlink, "_lr.dat can't be opened"),
+    (".dat", pipe(itself), "isn't an ordinary file"),
+    (".dat", move_out, "outside the data folder"),
+    (".dat", lambda path: os.truncate(path, 23_000), "can't be read: its header is damaged or doesn't agree"),
+    (".dat", sparse(itself), "holds 10737418240 bytes"),
+    (".dat", change_a_sample, "the checksum is"),
+]
+
+
+def test_training_leaves_out_just_the_damaged_and_says_why(
+    right: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data, run = Path(shutil.copytree(right["DATA"], tmp_path / "a" / "data")), tmp_path / "run"
+    parts = ptbxl.split(ptbxl.read_table(data))
+    # Every third training record, and one that training is judged by.
+    names = pd.concat([parts["train"]["filename_lr"][::3], parts["val"]["filename_lr"][-1:]])[-len(SKIPPED) :]
+    for name, (suffix, damage, _) in zip(names, SKIPPED, strict=True):
+        damage(data / f"{name}{suffix}")
+    capsys.readouterr()
+    with in_time():
+        assert command("train", data, *QUICK, "--out", run, "--skip-bad") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == f"left out {len(SKIPPED)} damaged records: see {run / 'bad_records.csv'}"
+    listed = pd.read_csv(run / "bad_records.csv")
+    assert listed["ecg_id"].tolist() == names.index.tolist() and listed["file"].tolist() == names.tolist()
+    for reason, name, (_, _, words) in zip(listed["reason"], names, SKIPPED, strict=True):
+        check_message(reason, [name])
+        assert words in reason
+
+
+# --- names that are odd
+
+
+NAMES = ("$x^{$", "new\nline", "é ✓ 🎉", "a\udcffb", "%s {0} [red]")
+
+
+def test_folders_may_have_any_name(right: dict[str, Path], tmp_path: Path):
+    """In a process of its own, since what it prints need not be text."""
+    commands = []
+    for here in (tmp_path / name for name in NAMES):
+        data = Path(shutil.copytree(right["DATA"], here / "data"))
+        record(data, ".dat").unlink()
+        commands += [
+            ["train", data, *QUICK, "--out", here / "run", "--skip-bad"],
+            ["evaluate", here / "run", "--data", data, "--json", here / "m.json"],
+            ["images", data, here / "images", "--size", SIZE, "--skip-bad"],
+        ]
+    code = (
+        "import sys; from damage import Small; from ecgcourse import cli, models; models.REGISTRY['small'] = Small\n"
+        "sys.exit(max(cli.main(words.split('|')) for words in sys.argv[1:]))"
+    )
+    words = ["|".join(map(str, words)) for words in commands]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS.parent)))}
+    ended = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode(errors="replace")
+    told = ended.stderr.decode().splitlines()
+    assert len(told) == 3 * len(NAMES) and all(line.startswith(("warning: ", "left out 1 ")) for line in told)
+    for name in NAMES:
+        assert os.fsencode(tmp_path / name / "images" / "train") + b"\n" in ended.stdout
+        found = json.loads((tmp_path / name / "m.json").read_text())
+        assert found["data"] == str(tmp_path / name / "data")
+
+
+# --- memory
+
+MOST_FOR_A_LIE = 100 * 2**20
+"""Bytes of memory that a command may need beyond what it needs for right files. Each lie promises more than that."""
+
+
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def run_and_measure(right_words: list[list[str]], lying_words: list[list[str]], answer: Queue) -> None:
+    models.REGISTRY["small"] = Small
+    statuses = [main(words) for words in right_words]
+    before = peak()
+    statuses += [main(words) for words in lying_words]
+    answer.put((statuses, peak() - before))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the peak of a fresh process")
+def test_a_lie_takes_no_memory(right: dict[str, Path], tmp_path: Path):
+    def words(name: str, places: dict[str, Path], out: str) -> list[str]:
+        return [str((places | {"OUT": tmp_path / out}).get(word, word)) for word in COMMANDS[name]]
+
+    copied = {name: Path(shutil.copytree(folder, tmp_path / "right" / name)) for name, folder in right.items()}
+    right_words = [words(name, copied, f"out {name}") for name in COMMANDS]
+    lying_words = []
+    for number, case in enumerate(PROMISES.values()):
+        lying = Path(shutil.copytree(right[case.where], tmp_path / str(number) / "damaged"))
+        case.damage(lying)
+        lying_words += [words(name, right | {case.where: lying}, f"{number}/out") for name in case.commands]
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    child = context.Process(target=run_and_measure, args=(right_words, lying_words, answer))
+    child.start()
+    statuses, more = answer.get(timeout=120)
+    child.join()
+    assert statuses == [0] * len(right_words) + [2] * len(lying_words)
+    assert more < MOST_FOR_A_LIE
