@@ -247,13 +247,20 @@ def _add_download(commands: argparse._SubParsersAction) -> None:
         GOES_ON,
     )
     parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
-    parser.add_argument("--records", type=int, metavar="N", help="take the first N records (default: all)")
+    number, take = _whole(1, practice.MOST_RECORDS), "take the first N records (default: all)"
+    parser.add_argument("--records", type=number, metavar="N", help=take)
     rate = "in Hz (default: 100; with --verify-only all that the folder should have)"
     parser.add_argument("--sampling-rate", type=int, choices=download.SAMPLING_RATES, help=rate)
     _option(parser, "--version", download.VERSION, "of PTB-XL")
     place = "folder of SHA256SUMS.txt on a web server, or the folder above VERSION/ or ptb-xl/VERSION/"
     _option(parser, "--base-url", download.BASE_URL, place)
-    _option(parser, "--connections", download.CONNECTIONS, "files on their way at a time", int)
+    _option(
+        parser,
+        "--connections",
+        download.CONNECTIONS,
+        "files on their way at a time",
+        _whole(1, download.MOST_CONNECTIONS),
+    )
     nothing = "fetch nothing: check the folder against its SHA256SUMS.txt, and list what is missing or wrong"
     parser.add_argument("--verify-only", action="store_true", help=nothing)
 

@@ -51,10 +51,9 @@ from ecgcourse.transfer import DEFAULT_PATIENCE, Absent, Patience, Transfer, Wro
 
 BASE_URL = "https://physionet.org/files/ptb-xl/"
 VERSION = "1.0.3"
-CONNECTIONS = 4
+CONNECTIONS, MOST_CONNECTIONS = 4, 32
 
 _WORK = ".download"  # holds files on their way; gone once a download has ended
-_MOST_CONNECTIONS = 32
 _FIRST_TRIES = 3  # for the first file, so that a wrong address is told soon
 _LARGEST_RECORD_FILE = 1 << 20  # bytes; PTB-XL's have 120,000 at most
 _LARGEST_OTHER_FILE = 1 << 26  # bytes; PTB-XL's have some millions
@@ -112,8 +111,8 @@ def ptbxl(
     """
     root = Path(root)
     check_choice(n_records, sampling_rate)
-    if not 1 <= connections <= _MOST_CONNECTIONS:
-        raise SettingError(f"connections={connections}; expected 1 to {_MOST_CONNECTIONS}")
+    if not 1 <= connections <= MOST_CONNECTIONS:
+        raise SettingError(f"connections={connections}; expected 1 to {MOST_CONNECTIONS}")
     candidates = _source_candidates(base_url, version)
     with disk_errors_told(root):
         _refuse_other_content(root, version)

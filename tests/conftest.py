@@ -12,8 +12,8 @@ from ecgcourse import practice, ptbxl
 
 # The same examples every time, and nothing kept on the disk. HYPOTHESIS_PROFILE=thorough looks for new ones.
 _USUAL = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
-hypothesis.settings.register_profile("usual", max_examples=25, derandomize=True, **_USUAL)
-hypothesis.settings.register_profile("thorough", max_examples=1000, **_USUAL)
+hypothesis.settings.register_profile("usual", max_examples=40, derandomize=True, **_USUAL)
+hypothesis.settings.register_profile("thorough", max_examples=300, **_USUAL)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 
