@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -38,6 +39,24 @@ def test_readme_opens_every_chapter_in_colab():
     toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     opened = re.findall(r"\(https://colab[^)]*/blob/main/book/(\w+)\.ipynb\)", readme)
     assert opened == re.findall(r"\d\d_\w+", toc)
+
+
+def commands_with_torchrun(markdown: str) -> list[str]:
+    """List the commands of a page, or of a chapter's prose, that start several processes."""
+    blocks = re.findall(r"^```bash\n(.*?)^```$", markdown, flags=re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"(?:.*\\\n)*.*\n", "".join(blocks))
+    return [command for command in commands if "torchrun " in command]
+
+
+def test_chapter_15_gives_the_commands_of_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    notebook = nbformat.read(ROOT / "book" / "15_all_of_ptbxl.ipynb", as_version=4)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    expected = commands_with_torchrun(readme)
+    assert len(expected) == 3
+    assert commands_with_torchrun(prose) == expected
+    (script,) = re.findall(r"#!/bin/bash\n.*?^```$", readme, flags=re.MULTILINE | re.DOTALL)
+    assert script in prose
 
 
 def test_reference_has_every_module_once():
