@@ -14,7 +14,7 @@ class EarlyFusion(Fusion):
     As in Narotamo et al. 2024: the 256 maps of that convolution, pooled over 3 × 3 pixels, become as many
     numbers as the signal network remembers; both go through two hidden layers. They train both networks
     first and keep them frozen. Of two directions they take the memory at the last sample, where the one that
-    reads backwards has seen a single sample; here each is taken where it has seen all.
+    reads backwards has taken a single step; here each is taken where it has read all.
 
     Parameters
     ----------
