@@ -422,7 +422,8 @@ def fit(
     history to the last bit. Ctrl-C and SIGTERM write it once the step is done, and raise KeyboardInterrupt.
 
     Inside :func:`ecgcourse.distributed.joined` each process of the team calls this. They share each batch, so
-    that any number of them learns the same up to rounding, but for dropout, which is different in each.
+    that any number of them learns the same up to rounding; but for dropout, which is different in each, and for
+    batch normalisation, which sees each process's share alone.
 
     Parameters
     ----------
