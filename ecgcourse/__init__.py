@@ -29,6 +29,7 @@ _SUBMODULES = (
     "runs",
     "training",
     "evaluation",
+    "explain",
     "plots",
     "cli",
 )
