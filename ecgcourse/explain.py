@@ -80,7 +80,7 @@ def integrated_gradients(
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     means = [torch.zeros(end.shape, dtype=torch.float64) for end in ends]
     with _gradients_through(model):
-        for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        for node, weight in zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
             points = [(start + node * (end - start)).requires_grad_() for start, end in zip(starts, ends, strict=True)]
             found = torch.autograd.grad(model(*points)[:, column].sum(), points)
             for mean, gradient in zip(means, found, strict=True):
@@ -363,7 +363,7 @@ def randomised(model: nn.Module, seed: int) -> nn.Module:
     Parameters
     ----------
     model : nn.Module
-        From :func:`ecgcourse.models.create`.
+        From :func:`ecgcourse.models.registry.create`.
     seed : int
         Chooses the weights: another one than the training began with.
 
@@ -397,8 +397,8 @@ def rank_correlation(one: ArrayLike, other: ArrayLike, absolute: bool = True) ->
     Parameters
     ----------
     one, other : (N, …) arrays
-        Of the same shape. Leave out what no explanation can reach, such as samples that images don't see: the
-        zeros there would agree.
+        Of the same shape. For images take the pixels, not what :func:`to_time` makes of them: samples that no
+        pixel looks at are 0 in both, and would agree.
     absolute : bool
         Compare sizes rather than signed values, as one does who only looks for bright places.
 
