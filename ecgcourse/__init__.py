@@ -31,6 +31,7 @@ _SUBMODULES = (
     "runs",
     "training",
     "evaluation",
+    "explain",
     "plots",
     "cli",
 )

@@ -14,7 +14,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +40,8 @@ ORANGE, SKY_BLUE, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW)
 LINE_STYLES = ("-", "--", "-.", ":")
+# Against, nothing, for: grey in the middle, so that a trace stays visible where nothing is attributed to it.
+FOR_AND_AGAINST = LinearSegmentedColormap.from_list("for_and_against", [BLUE, "#C8C8C8", VERMILION])
 
 _WIDTH = 7.2  # inches; at 100 dpi as wide as a page of the book, so that text keeps its size
 _STYLE = {
@@ -176,6 +180,76 @@ def leads(
     ax.set_xlim(0, x.shape[1] / fs)
     ax.set_xlabel("time (s)")
     figure.align_ylabels()
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@_figure
+def attribution(
+    signal: ArrayLike,
+    attribution: ArrayLike,
+    fs: float,
+    names: Sequence[str] = ("I", "II", "V2"),
+    units: str = "mV",
+    mask: ArrayLike | None = None,
+    title: str | None = None,
+    label: str = "attribution (logit)",
+    seconds: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw leads below each other, each sample in the colour of what an explanation attributes to it.
+
+    Vermilion speaks for the class, blue against it, grey for nothing; the line is thicker the larger the
+    attribution is. All leads share one scale, from minus to plus the largest absolute attribution that is drawn.
+
+    Parameters
+    ----------
+    signal : (L, T) array
+        One row per name, in `units`.
+    attribution : (L, T) array
+        As :func:`ecgcourse.explain.over_time` gives it for a record.
+    fs : float
+        Sampling rate in Hz.
+    names : L strings
+    units : str
+        Unit of the samples, for the axis labels; "" where they have none.
+    mask : (L, T) array of bool, optional
+        Samples behind which the background is shaded, such as those that carry a class's signs.
+    title : str, optional
+    label : str
+        What the attribution is, for the colour bar.
+    seconds : (start, end), optional
+        Part of the record that is drawn; None draws all.
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, a value that isn't finite, or `seconds` that hold no sample.
+    """
+    fs = _sampling_rate(fs)
+    signal = _array(signal, "signal", (len(names), "T"))
+    attribution = _array(attribution, "attribution", signal.shape)
+    mask = np.zeros(signal.shape, dtype=bool) if mask is None else _array(mask, "mask", signal.shape).astype(bool)
+    time = np.arange(signal.shape[1]) / fs
+    start, end = seconds or _span(len(time), fs)
+    drawn = (time >= start) & (time <= end)
+    if not drawn.any():
+        raise DataError(f"seconds are {seconds}, but the record runs from 0 to {time[-1]:g} s; choose a part of it")
+    scale = _even_scale(attribution[:, drawn])
+    figure, axes = plt.subplots(
+        len(names), 1, sharex=True, squeeze=False, figsize=(_WIDTH, 1.1 + 1.3 * len(names)), layout="constrained"
+    )
+    for ax, name, x, parts, marked in zip(axes[:, 0], names, signal, attribution, mask, strict=True):
+        _draw_coloured(ax, time[drawn], x[drawn], scale.cmap(scale.norm(parts[drawn])), _widths(parts[drawn], scale))
+        ax.fill_between(
+            time, 0, 1, where=marked, step="mid", transform=ax.get_xaxis_transform(), color=YELLOW, alpha=0.35, lw=0
+        )
+        ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.set_ylabel(f"{name} ({units})" if units else name)
+    ax.set_xlim(start, end)
+    ax.set_xlabel("time (s)")
+    figure.align_ylabels()
+    figure.colorbar(scale, ax=list(axes[:, 0]), label=label, aspect=30, pad=0.01)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
@@ -557,6 +631,25 @@ def _span(n_samples: int, fs: float) -> tuple[float, float]:
 
 def _line_look(k: int) -> dict[str, Any]:
     return {"color": CYCLE[k % len(CYCLE)], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
+
+
+def _even_scale(values: NDArray) -> ScalarMappable:
+    """Colours from minus to plus the largest absolute value."""
+    largest = float(np.abs(values).max()) or 1.0
+    return ScalarMappable(Normalize(-largest, largest), FOR_AND_AGAINST)
+
+
+def _widths(values: NDArray, scale: ScalarMappable) -> NDArray:
+    return 1 + 3 * np.abs(values) / scale.norm.vmax
+
+
+def _draw_coloured(ax: Axes, time: NDArray, signal: NDArray, colours: NDArray, widths: NDArray) -> None:
+    """Draw a line of which each sample has its own colour, up to half the way to its neighbours."""
+    points = np.column_stack([time, signal])
+    halfway = np.concatenate([points[:1], (points[:-1] + points[1:]) / 2, points[-1:]])
+    pieces = np.stack([halfway[:-1], points, halfway[1:]], axis=1)
+    ax.add_collection(LineCollection(pieces, colors=colours, linewidths=widths, capstyle="round"))
+    ax.autoscale_view()
 
 
 def _place(figure: Figure, left: float, bottom: float, width: float, height: float, **sharing: Axes) -> Axes:

@@ -7,6 +7,7 @@ patients, and nothing learned from them says anything about one. Introduced in c
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from ecgcourse import dipole
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.files import cache_folder, read_json, whole_files, whole_folder
-from ecgcourse.ptbxl import LEADS, is_ptbxl
+from ecgcourse.ptbxl import CLASSES, LEADS, is_ptbxl
 from ecgcourse.workers import spread
 
 SECONDS = 10
@@ -189,6 +190,51 @@ def is_practice(root: str | os.PathLike) -> bool:
     return bool(_mark_of(Path(root)).get("synthetic"))
 
 
+def signs(root: str | os.PathLike, ecg_ids: Iterable[int], superclass: str) -> np.ndarray:
+    """What a superclass changed in synthetic records: their voltages minus what they would be without it.
+
+    Beats, noise and all other superclasses are the same on both sides, so what is left are the signs of this
+    one, and nothing but them: a change of the T wave leaves the QRS complex at 0 mV. The records are made
+    again from the seed; no file is read or written but the set's mark.
+
+    Parameters
+    ----------
+    root : path
+        A practice set that :func:`write` made.
+    ecg_ids : N ints
+        Records of it.
+    superclass : {"MI", "STTC", "CD", "HYP"}
+
+    Returns
+    -------
+    (N, 12, T) float64 array
+        In mV at 100 Hz, leads as in :data:`ecgcourse.ptbxl.LEADS`; 0 throughout for a record without the
+        superclass. Both sides are rounded to whole microvolts, as in the files.
+
+    Raises
+    ------
+    DataError
+        `root` is no practice set of this version of the package, or has no such record.
+    SettingError
+        An unknown superclass.
+    """
+    if superclass not in CLASSES:
+        raise SettingError(f"signs: no superclass is called {superclass!r}; the superclasses are {', '.join(CLASSES)}")
+    mark = _mark_of(Path(root))
+    if not mark.get("synthetic") or mark.get("generator") != GENERATOR:
+        raise DataError(
+            f"{root} is no practice set that this version of the package makes, so nobody knows where its signs lie; "
+            "write one with practice.write"
+        )
+    plan = {row["ecg_id"]: row for row in _plan(mark["n_records"], mark["seed"]).to_dict("records")}
+    ecg_ids = list(ecg_ids)
+    unknown = [ecg_id for ecg_id in ecg_ids if ecg_id not in plan]
+    if unknown:
+        raise DataError(f"{root} has no record {unknown[0]}; its records are 1 to {len(plan)}")
+    changes = [_change(plan[ecg_id], mark["seed"], superclass) for ecg_id in ecg_ids]
+    return np.reshape(changes, (len(ecg_ids), len(LEADS), SECONDS * LOW_RATE)) / 1000
+
+
 def default_folder(n_records: int = DEFAULT_RECORDS, seed: int = 0) -> Path:
     """Where a practice set lies when nobody names a folder: in the user's cache, one for each setting."""
     return cache_folder() / f"practice-{GENERATOR}-{n_records}-{seed}"
@@ -291,15 +337,23 @@ def _make_chunk(rows: list[dict], seed: int) -> list[tuple[int, dict[int, np.nda
     return [(row["ecg_id"], _samples(row, seed)) for row in rows]
 
 
-def _samples(row: dict, seed: int) -> dict[int, np.ndarray]:
-    """Make one record: rate in Hz to (12, T) whole microvolts."""
-    heart, _, rng = _patient(row, seed)
+def _change(row: dict, seed: int, superclass: str) -> np.ndarray:
+    """What a superclass changed in one record: (12, T) whole microvolts at the low rate."""
+    if superclass not in row["superclasses"]:
+        return np.zeros((len(LEADS), SECONDS * LOW_RATE), dtype=np.int64)
+    with_it, without_it = (_samples(row, seed, without)[LOW_RATE] for without in (None, superclass))
+    return with_it - without_it
+
+
+def _samples(row: dict, seed: int, without: str | None = None) -> dict[int, np.ndarray]:
+    """Make one record, if asked for without one of its superclasses: rate in Hz to (12, T) whole microvolts."""
+    heart, _, rng = _patient(row, seed, without)
     eight = dipole.eight_leads(heart, HIGH_RATE, SECONDS, rng)
     at_rate = {LOW_RATE: scipy_signal.resample_poly(eight, 1, HIGH_RATE // LOW_RATE, axis=-1), HIGH_RATE: eight}
     return {rate: dipole.twelve_leads(at_rate[rate]) for rate in _names(row["ecg_id"])}
 
 
-def _patient(row: dict, seed: int) -> tuple[dipole.Heart, dict, np.random.Generator]:
+def _patient(row: dict, seed: int, without: str | None = None) -> tuple[dipole.Heart, dict, np.random.Generator]:
     """The heart of a record, what the table says of it, and the random numbers for its signals."""
     ecg_id = row["ecg_id"]
     rng = np.random.default_rng([seed, ecg_id])
@@ -308,12 +362,15 @@ def _patient(row: dict, seed: int) -> tuple[dipole.Heart, dict, np.random.Genera
     heart = dipole.random_heart(person)
     age, sex = int(np.clip(person.normal(60, 15), 18, 89)), int(person.integers(2))
     # Certainty has random numbers of its own, so that words can change without changing a signal.
-    codes = _with_likelihoods(_fall_ill(heart, row["superclasses"], rng), np.random.default_rng([seed, ecg_id, 1]))
+    codes = _fall_ill(heart, row["superclasses"], rng, without)
+    codes = _with_likelihoods(codes, np.random.default_rng([seed, ecg_id, 1]))
     return heart, {"age": float(age), "sex": sex, "scp_codes": str(codes | _rhythm(heart))}, rng
 
 
-def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random.Generator) -> list[str]:
-    """Change the heart for each superclass; return its diagnostic SCP codes."""
+def _fall_ill(
+    heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random.Generator, without: str | None = None
+) -> list[str]:
+    """Change the heart for each superclass but `without`; return its diagnostic SCP codes."""
     if superclasses == ("NORM",):
         return ["NORM"]
     codes = []
@@ -323,7 +380,9 @@ def _fall_ill(heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random
         # Every case is plain enough to learn from a few hundred; noise, the differences between hearts and
         # the signs that classes share give the ROC curve its shape.
         severity = 0.85 + 0.5 * rng.beta(2.0, 2.0)
-        codes.append(change(heart, severity))
+        # The random numbers are drawn all the same, so that everything after them stays as it is.
+        if name != without:
+            codes.append(change(heart, severity))
     return codes
 
 

@@ -499,6 +499,18 @@ def fit(
     return history
 
 
+@contextmanager
+def in_evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, then each of its parts into its own mode again."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
 def predict(
     model: nn.Module, dataset: Dataset, batch_size: int = 64, device: str = "auto", precision: str = "float32"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -655,15 +667,9 @@ def _check_both_outcomes(labels: torch.Tensor, where: str) -> None:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients, then each part's own mode again."""
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    """Evaluation mode and no gradients."""
+    with in_evaluation_mode(model), torch.inference_mode():
+        yield
 
 
 def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: torch.dtype) -> torch.Tensor:

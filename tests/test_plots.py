@@ -38,6 +38,7 @@ COUNTED = pd.DataFrame(
 FIGURES = {
     "ecg_paper": lambda: plots.ecg_paper(RECORD, FS, title="a record", synthetic=True),
     "leads": lambda: plots.leads(SIGNALS, FS, title="three leads"),
+    "attribution": lambda: plots.attribution(SIGNALS, SIGNALS - 0.5, FS, mask=SIGNALS > 0.9, title="explained"),
     "field_image": lambda: plots.field_image(IMAGES[0], SIGNALS[0], FS, title="an image"),
     "nine_images": lambda: plots.nine_images(IMAGES, SIGNALS, FS, title="nine images"),
     "training_curves": lambda: plots.training_curves(HISTORY),
@@ -209,6 +210,38 @@ def test_leads_draws_each_signal_over_seconds():
         assert ax.get_xlim() == (0, 10)
     assert axes[-1].get_xlabel() == "time (s)"
     assert plots.leads(SIGNALS[:1], FS, names=["II"], units="").axes[0].get_ylabel() == "II"
+
+
+def test_attribution_colours_each_sample_and_shades_the_mask():
+    parts = np.zeros((3, 1000))
+    parts[1, 300], parts[2, 500] = 2.0, -1.0
+    mask = np.zeros((3, 1000), dtype=bool)
+    mask[0, 100:200] = True
+    *axes, bar = plots.attribution(SIGNALS, parts, FS, mask=mask).axes
+    assert [ax.get_ylabel() for ax in axes] == ["I (mV)", "II (mV)", "V2 (mV)"]
+    assert bar.get_ylim() == (-2, 2)
+    grey, red, half_blue = (plots.FOR_AND_AGAINST(place) for place in (0.5, 1.0, 0.25))
+    for lead, ax in enumerate(axes):
+        pieces, shade = ax.collections
+        middles = np.array([piece[1] for piece in pieces.get_segments()])
+        np.testing.assert_allclose(middles, np.column_stack([np.arange(1000) / FS, SIGNALS[lead]]))
+        colours = pieces.get_colors()
+        np.testing.assert_allclose(colours[300], red if lead == 1 else grey)
+        np.testing.assert_allclose(colours[500], half_blue if lead == 2 else grey)
+        shaded = [path.vertices[:, 0] for path in shade.get_paths()]
+        assert len(shaded) == (lead == 0)
+    first = axes[0].collections[1].get_paths()[0].vertices[:, 0]
+    assert 0.99 <= first.min() <= 1.0 and 1.99 <= first.max() <= 2.0
+
+
+def test_attribution_scales_by_what_is_drawn():
+    parts = np.zeros((3, 1000))
+    parts[0, 50], parts[0, 900] = 1.0, 8.0
+    figure = plots.attribution(SIGNALS, parts, FS, seconds=(0, 2))
+    assert figure.axes[-1].get_ylim() == (-1, 1)
+    assert figure.axes[0].get_xlim() == (0, 2)
+    with pytest.raises(DataError, match="runs from 0 to 9.99 s"):
+        plots.attribution(SIGNALS, parts, FS, seconds=(20, 30))
 
 
 @pytest.mark.parametrize("side", [1000, 64])

@@ -171,3 +171,78 @@ def test_data_root_makes_the_practice_set_once(tmp_path, monkeypatch):
 
 def test_a_real_folder_is_not_called_synthetic(real_root):
     assert not practice.is_practice(real_root)
+
+
+# --- signs ---
+
+
+def near_beats(root, table, ecg_id, before, after):
+    """Samples (T,) from `before` to `after` seconds around each beat of lead II, its largest deflections."""
+    size = np.abs(ptbxl.read_signals(root, table.loc[[ecg_id]])[0, 1])
+    peaks, _ = scipy_signal.find_peaks(size, height=0.6 * size.max(), distance=35)
+    mask = np.zeros(len(size), dtype=bool)
+    for peak in peaks:
+        mask[max(0, peak + round(before * 100)) : max(0, peak + round(after * 100))] = True
+    return mask
+
+
+def only(table, name):
+    """Records with this superclass and no other."""
+    return table.index[table[name] & (table[list(ptbxl.CLASSES)].sum(axis=1) == 1)]
+
+
+def test_signs_of_st_and_t_lie_between_the_qrs_complexes(practice_root, table):
+    ids = only(table, "STTC")
+    for ecg_id, signs in zip(ids, practice.signs(practice_root, ids, "STTC"), strict=True):
+        qrs = near_beats(practice_root, table, ecg_id, -0.05, 0.03)
+        recovery = near_beats(practice_root, table, ecg_id, 0.05, 0.55)
+        assert np.abs(signs[:, qrs]).max() < 0.1 < np.abs(signs[:, recovery]).max(), ecg_id
+
+
+def test_without_its_signs_a_record_is_what_it_would_have_been(practice_root, table):
+    """The T wave, which ischaemia turns over in lead II, stands upright again."""
+    codes = table["scp_codes"].astype(str)
+    ids = [ecg_id for ecg_id in only(table, "STTC") if "ISC_" in codes[ecg_id]]
+    assert len(ids) > 1
+    lead_ii = ptbxl.read_signals(practice_root, table.loc[ids])[:, 1]
+    without = lead_ii - practice.signs(practice_root, ids, "STTC")[:, 1]
+    for ecg_id, ill, well in zip(ids, lead_ii, without, strict=True):
+        t_wave = near_beats(practice_root, table, ecg_id, 0.22, 0.32)
+        rest = near_beats(practice_root, table, ecg_id, -0.10, -0.06)
+        assert ill[t_wave].mean() - ill[rest].mean() < 0 < well[t_wave].mean() - well[rest].mean(), ecg_id
+
+
+def test_signs_keep_the_relations_of_the_leads(practice_root, table):
+    ids = table.index[table["CD"]]
+    one, two, three, avr, avl, avf = np.rint(1000 * practice.signs(practice_root, ids, "CD"))[:, :6].swapaxes(0, 1)
+    assert np.abs(one).max() > 100
+    np.testing.assert_array_equal(one + three, two)
+    np.testing.assert_array_equal(2 * avr, -(one + two))
+    np.testing.assert_array_equal(avl + avf, (one + two) / 2)
+
+
+def test_there_are_signs_where_the_superclass_is_and_nowhere_else(practice_root, table):
+    for name in ptbxl.CLASSES:
+        signs = practice.signs(practice_root, table.index, name)
+        assert signs.shape == (60, 12, 1000)
+        np.testing.assert_array_equal((signs != 0).any(axis=(1, 2)), table[name])
+
+
+def test_signs_touch_no_file(practice_root, tmp_path):
+    root = practice.write(tmp_path / "set", 6)
+    practice.signs(root, [1, 2, 3], "MI")
+    assert same_bytes(root, practice.write(tmp_path / "again", 6))
+
+
+def test_bad_signs(practice_root, tmp_path):
+    with pytest.raises(SettingError, match="no superclass is called 'NORM'"):
+        practice.signs(practice_root, [1], "NORM")
+    with pytest.raises(DataError, match="has no record 61; its records are 1 to 60"):
+        practice.signs(practice_root, [1, 61], "MI")
+    with pytest.raises(DataError, match="is no practice set"):
+        practice.signs(tmp_path, [1], "MI")
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / practice.MARK).write_text('{"synthetic": true, "generator": 1, "n_records": 5, "seed": 0}')
+    with pytest.raises(DataError, match="is no practice set"):
+        practice.signs(old, [1], "MI")
