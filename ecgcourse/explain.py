@@ -363,7 +363,7 @@ def randomised(model: nn.Module, seed: int) -> nn.Module:
     Parameters
     ----------
     model : nn.Module
-        From :func:`ecgcourse.models.registry.create`.
+        From :func:`ecgcourse.models.create`.
     seed : int
         Chooses the weights: another one than the training began with.
 
