@@ -121,6 +121,13 @@ def test_the_interval_of_a_perfect_answer_is_one_point(run):
     assert found["n"] == 50 and found["seeds"] == 2
 
 
+def test_the_tables_of_the_book_are_those_of_the_results(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "RESULTS", EXPERIMENTS / "results")
+    text = run.PAGE.read_text(encoding="utf-8")
+    assert run.with_tables(text) == text
+    assert all(f"<!-- results/{path.name} -->" in text for path in run.RESULTS.glob("*.csv"))
+
+
 def test_a_resample_has_the_auroc_of_its_records(run):
     rng = np.random.default_rng(1)
     # Few levels, so that there are ties.
