@@ -439,8 +439,8 @@ def fit(
     report : callable, optional
         Called with the new row of the history after each epoch.
     resume : bool
-        Go on with the run in `config.out`, if it has come to a checkpoint; else begin it. Only epochs,
-        patience, device, workers, checkpoint_every, out and progress may differ from its settings.
+        Go on with the run in `config.out`, if it has come to a checkpoint; else begin it. Only patience, device,
+        workers, checkpoint_every, out, progress and, at a constant rate, epochs may differ from its settings.
     about : dict, optional
         Plain values about the data, to be kept in config.json.
 
