@@ -33,6 +33,7 @@ _SUBMODULES = (
     "evaluation",
     "explain",
     "plots",
+    "exercises",
     "cli",
 )
 
