@@ -129,10 +129,10 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
 
 def _recipes(arm: Arm, model: torch.nn.Module, judging: bool) -> dict:
     """What :func:`ecgcourse.datasets.prepare` makes for a model, for training or for judging."""
-    takes_images, wanted = "images" in model.inputs, models.signal_recipe(model)
-    images = datasets.ImageRecipe(**_judged(arm.images, arm, judging)) if takes_images else None
+    wanted_images, wanted = models.image_recipe(model, judging), models.signal_recipe(model)
+    images = dataclasses.replace(wanted_images, **_judged(arm.images, arm, judging)) if wanted_images else None
     signals = dataclasses.replace(wanted, **_judged(arm.signals, arm, judging)) if wanted else None
-    return {"images": images, "signals": signals} | ({"size": model.settings["size"]} if takes_images else {})
+    return {"images": images, "signals": signals} | ({"size": model.settings["size"]} if images else {})
 
 
 def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
