@@ -76,6 +76,9 @@ class ImageRecipe:
     views : int
         With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
         random numbers choose; V takes V of them at equal distances, from the first sample to the last.
+    shift : bool
+        Each time a record is asked for, let it begin at another sample and go on from its end to its beginning. For
+        training: an image that looks at a part of the samples sees other ones each time.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class ImageRecipe:
     leads: tuple[str, ...] = IMAGE_LEADS
     window: int | None = None
     views: int = 0
+    shift: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "fields", tuple(self.fields))
@@ -100,6 +104,7 @@ class ImageRecipe:
         self._need("fields", right, f"some of {', '.join(ALL_FIELDS)}, each once")
         self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
         self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
+        self._need("shift", not (self.shift and self.views), "False with views, which lie at fixed places")
 
     def _need(self, name: str, right: object, allowed: str) -> None:
         if not right:
@@ -188,7 +193,8 @@ class RenderedImages(Dataset):
         """
         rows = _rows(self, index).to(self.signals.device, non_blocking=True)
         picked = self.signals[rows.reshape(-1)]
-        images = self._render(_windows(picked, self.recipe))
+        shifted = _shifted(picked) if self.recipe.shift else picked
+        images = self._render(_windows(shifted, self.recipe))
         return _as_asked(images, rows, self.recipe), self.labels[rows]
 
     def _render(self, x: torch.Tensor) -> torch.Tensor:
@@ -671,7 +677,7 @@ def loader(
 
 def _draws_windows(dataset: Dataset) -> bool:
     recipe = getattr(dataset, "recipe", DEFAULT_IMAGES)
-    return recipe.window is not None and not recipe.views
+    return getattr(recipe, "shift", False) or (recipe.window is not None and not recipe.views)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -723,6 +729,14 @@ def _windows(x: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tenso
     else:
         starts = torch.randint(last + 1, (len(x),))
     times = starts.to(x.device)[:, None] + torch.arange(recipe.window, device=x.device)
+    return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
+
+
+def _shifted(x: torch.Tensor) -> torch.Tensor:
+    """Signals (B, L, T), each turned round in time by a random number of samples."""
+    length = x.shape[-1]
+    starts = torch.randint(length, (len(x),)).to(x.device)
+    times = (starts[:, None] + torch.arange(length, device=x.device)) % length
     return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
 
 

@@ -552,9 +552,25 @@ def test_random_windows_lie_everywhere_in_the_record_and_follow_the_seed():
     assert torch.equal(dataset[[0] * 400][0], images)
 
 
+def test_a_shift_turns_each_record_round_by_another_number_of_samples():
+    x, labels = some_signals()
+    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(shift=True))
+    torch.manual_seed(0)
+    images = dataset[[3] * 200][0]
+    turned = np.stack([np.roll(x[3], by, axis=-1) for by in range(x.shape[-1])]).astype(np.float32)
+    expected = {image.tobytes() for image in render.render(turned, SIZE)}
+    found = {image.numpy().tobytes() for image in images}
+    assert found <= expected and len(found) > 0.9 * len(expected)
+    torch.manual_seed(0)
+    assert torch.equal(dataset[[3] * 200][0], images)
+    with pytest.raises(SettingError, match="workers"):
+        datasets.loader(dataset, 2, workers=2)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
+        {"window": 10, "views": 2, "shift": True},
         {"fields": ()},
         {"fields": ("GAF", "GAF")},
         {"fields": ("XYZ",)},
