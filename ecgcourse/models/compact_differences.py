@@ -4,11 +4,9 @@ from ecgcourse.datasets import ImageRecipe
 from ecgcourse.fields import DIFFERENCE
 from ecgcourse.models.checks import check_choice
 from ecgcourse.models.compact import Compact
-from ecgcourse.ptbxl import LEADS
-from ecgcourse.signals import IMAGE_LEADS
+from ecgcourse.models.registry import LEADS_BY_COUNT
 
 WINDOW, VIEWS = 128, 8
-LEADS_BY_COUNT = {len(leads): leads for leads in (IMAGE_LEADS, LEADS)}
 
 
 class CompactDifferences(Compact):
