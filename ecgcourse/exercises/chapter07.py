@@ -145,8 +145,8 @@ EXERCISES = {
         n_unseen,
         (
             lambda length, size: max(length - 2 * size, 0),
-            "that counts two samples for each pixel. With an odd whole number of samples for each pixel, one of the two "
-            "has the share 0.",
+            "that counts two samples for each pixel. Where a pixel lies right on a sample, as with 900 samples for 300 "
+            "pixels, the other one has the share 0.",
         ),
         (lambda length, size: length - 2 * size, "it comes out below 0 where pixels share samples: take 600 pixels."),
         (lambda length, size: length - n_unseen(length, size), "those are the samples that are seen."),
@@ -160,7 +160,7 @@ EXERCISES = {
         difference_image,
         (
             _difference_of_the_small_curve,
-            "you resized the curve and took the sine afterwards. Take the sine of each sample first: s is resized, too.",
+            "you resized the curve and took the sine afterwards. Take the sine of each sample first, then resize both.",
         ),
         (lambda x, size: -difference_image(x, size), "the sign is the other way round: the row's angle comes first."),
         (_sum_image, "that is the summation field, cos(φᵢ + φⱼ)."),
