@@ -302,7 +302,8 @@ def field_image(
     ax = _place(figure, *corner, side, side)
     shown = _show(ax, image, len(signal), fs, low, high)
     above = _place(figure, corner[0], bottom + side + gap, side, band, sharex=ax)
-    beside = _place(figure, left, bottom, band, side, sharey=ax)
+    # Narrower than the curve above is high, so that its last tick label keeps clear of the image's first.
+    beside = _place(figure, left, bottom, band - gap, side, sharey=ax)
     _plot_above(above, signal, fs)
     _plot_beside(beside, signal, fs)
     ax.tick_params(labelleft=False)
