@@ -60,8 +60,17 @@ def test_chapter_15_gives_the_commands_of_the_readme():
 
 
 def test_reference_has_every_module_once():
-    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"automodule:: ([\w.]+)", page)) == sorted(modules())
+    """Every module but the answers to the exercises."""
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("api*.md")]
+    described = [name for page in pages for name in re.findall(r"automodule:: ([\w.]+)", page)]
+    assert sorted(described) == sorted(name for name in modules() if not re.search(r"exercises\.chapter\d\d$", name))
+
+
+def test_overview_of_the_reference_names_every_module():
+    """Those of the models stand on their own page."""
+    overview = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    top = [name for name in modules() if name.count(".") == 1]
+    assert sorted(re.findall(r"\{py:mod\}`\w+ <([\w.]+)>`", overview)) == sorted(top)
 
 
 @pytest.mark.parametrize("page", ["glossary.md", "references.md", "index.md", "status.md", "api.md"])
