@@ -156,7 +156,7 @@ def citations(text: str) -> set[tuple[str, str]]:
 
 
 def test_citations_are_found():
-    text = "Wang and Oates ([2015](x)), [Efron 1979](x), Cho et al. (2014), McKee and Wulf 1995; Van Calster et al. 2019"
+    text = "Wang and Oates ([2015](x)), [Efron 1979](x), Cho et al. 2014, McKee and Wulf 1995. Van Calster et al. 2019"
     expected = {("Wang", "2015"), ("Efron", "1979"), ("Cho", "2014"), ("McKee", "1995"), ("Van Calster", "2019")}
     assert citations(text) == expected
 

@@ -1,4 +1,4 @@
-"""Write the hours of the routes on the book's first page, from the time that each chapter takes.
+"""Write the hours of the routes on the first page and in the teacher's guide, from the time that each chapter takes.
 
     python -m tools.routes
 
@@ -11,7 +11,7 @@ import nbformat
 
 from tools.notebooks import BOOK, minutes
 
-PAGE = BOOK / "index.md"
+PAGES = (BOOK / "index.md", BOOK / "teaching.md")
 CHAPTER = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
 
 
@@ -54,9 +54,10 @@ def _with_time(cell: str, total: int) -> str:
 
 
 def main() -> None:
-    """Fill the page in place."""
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(PAGE)
+    """Fill the pages in place."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+        print(page)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from ecgcourse import practice
 
-PACKAGES = ("ecgcourse", "torch", "numpy", "scipy", "numba", "pandas", "matplotlib", "scikit-learn", "wfdb", "jupyter-book")
+PACKAGES = ("ecgcourse", "torch", "numpy", "scipy", "numba", "pandas", "scikit-learn", "wfdb", "jupyter-book")
 
 
 def versions() -> dict[str, str]:
