@@ -1,14 +1,20 @@
 """The pages around the chapters."""
 
 import re
+import socket
+import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 import yaml
 
+from book._extensions import environment_table
 from book._extensions.glossary_links import slug
 from tools.address import slug as repository
+from tools.notebooks import minutes
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -20,7 +26,8 @@ WITHOUT_DOI = ("pyts: a Python package", "Scikit-learn: machine learning", "Regu
 NOT_AUTHORS = {"May", "Version", "Chapter"}
 # Names, units and general words of computing; electrodes and cables, which chapter 1 explains where it uses them.
 NOT_EXPLAINED = set("AI CC CSV DOI EU GB HOST HTML ID JSON LA LL MB NK NVIDIA OK PATH RA SIGTERM TIFF TOML URL".split())
-PAGES = ["README.md", "CITATION.cff", "pyproject.toml", "book/index.md"]
+LESSON = ["Aim", "Show", "Ask", "What goes wrong", "Set"]
+PAGES = ["README.md", "CITATION.cff", "pyproject.toml", "book/running.md"]
 
 
 def modules() -> list[str]:
@@ -123,9 +130,10 @@ def test_abbreviations_are_in_the_glossary(path):
 @pytest.mark.parametrize("path", READ, ids=lambda path: path.stem)
 def test_links_into_the_glossary_lead_to_a_word(path):
     text = path.read_text(encoding="utf-8")
-    anchors = {slug(word) for word in glossary()} | {slug(heading) for heading in re.findall(r"^## (.+)$", text, re.M)}
+    headings = re.findall(r"^## (.+)$", (ROOT / "book" / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    anchors = {slug(word) for word in [*glossary(), *headings]}
     assert set(re.findall(r"glossary\.md#([\w-]+)", text)) <= anchors
-    assert set(re.findall(r"\{term\}`[^`<]*<?([^`>]+)>?`", text)) <= set(glossary())
+    assert set(re.findall(r"\{term\}`(?:[^`<]*<)?([^`>]+)>?`", text)) <= set(glossary())
 
 
 def references() -> list[str]:
@@ -177,3 +185,92 @@ def test_every_linked_paper_is_in_the_references(path):
     text = path.read_text(encoding="utf-8").replace("%3C", "<").replace("%3E", ">")
     papers = re.findall(r"doi\.org/([^\s\")]+(?:\([^\s)]*\)[^\s\")]*)*)|arxiv\.org/abs/([\d.]+\d)", text)
     assert [doi or arxiv for doi, arxiv in papers if (doi or arxiv) not in listed] == []
+
+
+def minutes_shown(text: str) -> int:
+    """Read "3 h 10 min" as 190."""
+    hours, rest = re.search(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*min)?\s*$", text.strip()).groups()
+    return 60 * int(hours or 0) + int(rest or 0)
+
+
+def rows_with_chapters(page: str) -> list[list[str]]:
+    text = (ROOT / "book" / page).read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [row for row in rows if ".ipynb)" in "".join(row) or row[0].strip() == "in all"]
+
+
+def chapters_of(text: str) -> list[str]:
+    return re.findall(r"\((\d\d_\w+)\.ipynb\)", text)
+
+
+@pytest.fixture(scope="module")
+def chapter_minutes() -> dict[str, int]:
+    """What each chapter's time is, which the rules of the notebooks hold it to."""
+    return {path.stem: minutes(nbformat.read(path, as_version=4)) for path in CHAPTERS}
+
+
+def test_hours_of_the_routes_are_sums_of_the_chapters_times(chapter_minutes):
+    *parts, total = [row for row in rows_with_chapters("index.md") if " · " in "".join(row) or "in all" in row[0]]
+    assert len(parts) == 4
+    sums = [0, 0, 0]
+    for _, *cells in (row[:4] for row in parts):
+        for route, cell in enumerate(cells):
+            expected = sum(chapter_minutes[name] for name in chapters_of(cell))
+            assert minutes_shown(cell) == expected
+            sums[route] += expected
+    assert [minutes_shown(cell) for cell in total[1:4]] == sums
+    assert sum(chapter_minutes.values()) == sums[2]
+
+
+@pytest.mark.parametrize("page", ["index.md", "teaching.md"])
+def test_times_in_the_last_column_are_sums_of_the_chapters_times(page, chapter_minutes):
+    rows = [row for row in rows_with_chapters(page) if " · " not in "".join(row) and "in all" not in row[0]]
+    assert len(rows) >= 4
+    for row in rows:
+        assert minutes_shown(row[-1]) == sum(chapter_minutes[name] for name in chapters_of("".join(row)))
+
+
+def test_teachers_guide_plans_every_chapter():
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    plans = dict(re.findall(r"^### (\d+\. .+)\n((?:(?!^#).*\n)*)", text, flags=re.MULTILINE))
+    titles = [nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ") for path in CHAPTERS]
+    assert list(plans) == titles
+    for number, plan in enumerate(plans.values(), start=1):
+        assert re.findall(r"^- \*\*(.+?):\*\*", plan, flags=re.MULTILINE) == LESSON
+        assert set(re.findall(r"\b(\d+)\.\d\b", plan.partition("**Set:**")[2])) == {str(number)}
+    said = re.findall(r"^\| (\d+) \| \"", text, flags=re.MULTILINE)
+    assert sorted(set(map(int, said))) == list(range(1, len(CHAPTERS) + 1))
+
+
+def test_teachers_guide_sets_exercises_that_exist():
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    there = {
+        f"{int(path.name[:2])}.{number}"
+        for path in CHAPTERS
+        for number in re.findall(r"### Exercise (\d)", path.read_text(encoding="utf-8"))
+    }
+    wanted = re.findall(r"\b\d+\.\d\b", " ".join(re.findall(r"\*\*Set:\*\* (.+)", text)))
+    assert len(wanted) > 30
+    assert set(wanted) <= there
+
+
+def test_changelog_has_the_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", changelog, flags=re.MULTILINE)[:2] == ["Unreleased", project["version"]]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md", "book/running.md"])
+def test_commands_of_make_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", text, flags=re.MULTILINE))
+    assert named and named <= set(targets)
+
+
+def test_status_page_measures_and_tells_no_path():
+    told = {**environment_table.versions(), **environment_table.hardware()}
+    assert told["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert told["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert told["cores"].isdigit()
+    assert not [value for value in told.values() if re.search(r"(^|\s)/|" + re.escape(socket.gethostname()), value)]

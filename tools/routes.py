@@ -18,7 +18,8 @@ CHAPTER = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
 def in_words(total: int) -> str:
     """Write minutes as hours and minutes: 190 is "3 h 10 min"."""
     hours, rest = divmod(total, 60)
-    return " ".join([f"{hours} h"] * (hours > 0) + [f"{rest} min"] * (rest > 0)) or "0 min"
+    parts = [f"{hours} h"] * (hours > 0) + [f"{rest} min"] * (rest > 0)
+    return " ".join(parts).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def chapter_minutes(name: str) -> int:
