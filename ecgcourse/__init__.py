@@ -33,6 +33,7 @@ _SUBMODULES = (
     "evaluation",
     "explain",
     "plots",
+    "interactive",
     "cli",
 )
 
