@@ -1,8 +1,6 @@
 "use strict";
 // What every page does: look like the page around it, light or dark, and be as tall as what it holds.
 
-const NAMESPACE = "http://www.w3.org/2000/svg";
-
 /** The document around this one's frame, if there is one that may be looked at. */
 function hostDocument() {
   try {
