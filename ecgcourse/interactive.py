@@ -16,13 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgcourse import fields
+from ecgcourse import dipole, fields
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.files import whole_file
 from ecgcourse.signals import IMAGE_LEADS
 
 MAX_BYTES = 1_500_000
 """Largest page in bytes: more would make the notebook around it slow to open."""
+
+QRS_WAVES = ("Q", "R", "S")
+"""Waves of a beat that the QRS complex consists of, in the order of time."""
+
+FIRST_PEAK = 0.4
+"""Time in s of an R peak of the beat morph; the others follow from the heart rate."""
 
 _LARGEST_SIDE = 512  # pixels; a browser computes every image anew when something is chosen
 
@@ -119,6 +125,88 @@ def pixel_explorer(
         "synthetic": synthetic,
     }
     return _page("Pixel explorer", "explorer", numbers, height=820)
+
+
+def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: int = 256, bins: int = 10) -> Page:
+    """Make a page with a synthetic lead whose heart rate, ST level, QRS width and T wave have sliders.
+
+    The lead and its three images change at once. Its beats are those of :func:`ecgcourse.dipole.normal_beat`, seen
+    from one lead: each wave is a bell in time. Rhythm is regular, and there is no noise and no filter.
+
+    Parameters
+    ----------
+    lead : {"I", "II", "V1" … "V6"}
+        The lead; those that others are formed from.
+    fs : float
+        Sampling rate in Hz.
+    seconds : float
+        Length of the lead in s, 1 to 10.
+    size : int
+        Side S of an image in pixels, 16 to 512.
+    bins : int
+        Bins of the Markov transition field.
+
+    Returns
+    -------
+    Page
+
+    Raises
+    ------
+    SettingError
+        A lead or a number that isn't allowed.
+    """
+    if lead not in dipole.PROJECTED_LEADS:
+        raise SettingError(f"beat_morph: lead={lead!r}, but it must be one of {', '.join(dipole.PROJECTED_LEADS)}")
+    if not 1 <= seconds <= 10:
+        raise SettingError(f"beat_morph: seconds={seconds}, but 1 to 10 are allowed")
+    _check_settings(size, bins, fields.MTF_WHITE, fs)
+    bells = _bells(lead)
+    numbers = {
+        "fs": fs,
+        "length": round(seconds * fs),
+        "size": size,
+        "bins": bins,
+        "mtfWhite": fields.MTF_WHITE,
+        "firstPeak": FIRST_PEAK,
+        "lateAfter": dipole.LATE_AFTER,
+        "reach": dipole.REACH,
+        "bells": bells,
+        "qrs": {"waves": QRS_WAVES, "duration": _qrs_duration(bells)},
+        "sliders": _sliders(bells),
+    }
+    return _page("Beat morph", "morph", numbers, height=620)
+
+
+def _bells(lead: str) -> dict[str, dict[str, float]]:
+    """The waves of a normal beat as one lead sees them, each a bell: s after R, s, mV, and the bell's power."""
+    direction = dipole.DOWER[dipole.PROJECTED_LEADS.index(lead)]
+    return {
+        name: {
+            "centre": wave.centre,
+            "width": wave.width,
+            "amplitude": float(direction @ wave.vector),
+            "power": wave.power,
+        }
+        for name, wave in dipole.normal_beat().items()
+    }
+
+
+def _qrs_duration(bells: dict[str, dict[str, float]]) -> float:
+    """Width of the QRS complex in ms: from two widths before the first bell's centre to two after the last's."""
+    first, *_, last = (bells[name] for name in QRS_WAVES)
+    return round(1000 * (last["centre"] + 2 * last["width"] - first["centre"] + 2 * first["width"]))
+
+
+def _sliders(bells: dict[str, dict[str, float]]) -> list[dict]:
+    """What can be changed, between which ends, in which unit; `value` is the usual beat's."""
+    names = ("name", "label", "unit", "lowest", "highest", "step", "digits", "value")
+    rows = (
+        ("rate", "Heart rate", "per minute", 40, 130, 1, 0, 70),
+        ("st", "ST level", "mV", -0.3, 0.3, 0.01, 2, round(bells["ST"]["amplitude"], 2)),
+        ("qrs", "QRS width", "ms", 60, 200, 1, 0, _qrs_duration(bells)),
+        ("t", "T wave", "mV", -0.6, 0.8, 0.01, 2, round(bells["T"]["amplitude"], 2)),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _page(title: str, name: str, numbers: dict, height: int) -> Page:

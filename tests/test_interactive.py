@@ -100,3 +100,15 @@ def test_settings_that_it_does_not_have(setting):
 def test_a_page_that_would_be_too_large_is_refused():
     with pytest.raises(SettingError, match="fewer records"):
         interactive.pixel_explorer(np.zeros((100, 3, 1000)))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"lead": "aVR"}, {"seconds": 0.5}, {"seconds": 11}, {"size": 8}, {"bins": 1}, {"fs": -1}], ids=str
+)
+def test_settings_that_the_morph_does_not_have(setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        interactive.beat_morph(**setting)
+
+
+def test_the_morph_is_the_same_every_time():
+    assert interactive.beat_morph().source == interactive.beat_morph().source
