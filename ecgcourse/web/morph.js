@@ -7,7 +7,7 @@ const { fs, length, size, bins, mtfWhite, firstPeak, lateAfter, reach, bells, qr
 function peaks(rate) {
   const beat = 60 / rate;
   const times = [];
-  for (let peak = firstPeak - 2 * beat; peak < length / fs + 1; peak += beat) times.push(peak);
+  for (let k = -2; firstPeak + beat * k < length / fs + 1; k++) times.push(firstPeak + beat * k);
   return times;
 }
 
@@ -30,9 +30,10 @@ function beats(settings) {
   const shapes = shaped(settings);
   for (const peak of peaks(settings.rate)) {
     for (const { centre, width, amplitude, power } of shapes) {
+      const middle = peak + centre;
       for (let n = 0; n < length; n++) {
-        const away = Math.abs(n / fs - (peak + centre)) / width;
-        if (away < reach) lead[n] += amplitude * Math.exp(-0.5 * away ** power);
+        if (n / fs < middle - reach * width || n / fs >= middle + reach * width) continue;
+        lead[n] += amplitude * Math.exp(-0.5 * (Math.abs(n / fs - middle) / width) ** power);
       }
     }
   }
@@ -76,6 +77,8 @@ function makeSlider({ name, label, lowest, highest, step, value }) {
   const line = document.createElement("label");
   const input = Object.assign(document.createElement("input"), { type: "range", id: name, min: lowest, max: highest, step });
   input.value = value;
+  // Without it, the name would hold the number too, and be read twice.
+  input.setAttribute("aria-label", label);
   line.append(label, input, document.createElement("output"));
   line.insertBefore(line.lastChild, input);
   input.addEventListener("input", update);

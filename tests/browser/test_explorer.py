@@ -210,7 +210,7 @@ def test_synthetic_records_are_called_so(open_page, x, synthetic):
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing(page, theme):
     page.emulate_media(color_scheme=theme)
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
     assert violations(page) == []
 
 

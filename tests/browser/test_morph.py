@@ -107,13 +107,13 @@ def test_it_tells_the_voltages(page):
     slide(page, {"t": 0.8, "st": -0.3})
     lowest, highest = samples(page).min(), samples(page).max()
     told = f"The lead runs from −{-lowest:.2f} to {highest:.2f} mV."
-    assert page.get_by_role("status").inner_text() == told
+    assert page.locator("#measured").inner_text() == told
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.emulate_media(color_scheme=theme)
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
     assert violations(page) == []
 
 
