@@ -2,7 +2,7 @@
 
 Each page is one piece of HTML that holds its numbers, its style and its script, and asks nothing of any server.
 The frame keeps it apart from the page around it, so several stand side by side, in the built book, in JupyterLab
-and in Colab. Introduced on the book's page of things to play with.
+and in Colab. Introduced on the page Play of the book.
 """
 
 import base64
@@ -130,8 +130,8 @@ def pixel_explorer(
 def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: int = 256, bins: int = 10) -> Page:
     """Make a page with a synthetic lead whose heart rate, ST level, QRS width and T wave have sliders.
 
-    The lead and its three images change at once. Its beats are those of :func:`ecgcourse.dipole.normal_beat`, seen
-    from one lead: each wave is a bell in time. Rhythm is regular, and there is no noise and no filter.
+    The lead and its three images change at once. Its beats are those of :func:`ecgcourse.dipole.normal_beat` as
+    one lead sees them: each wave is a bell in time. Rhythm is regular, and there is no noise and no filter.
 
     Parameters
     ----------

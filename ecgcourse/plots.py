@@ -412,7 +412,7 @@ def leads_and_images(
     signals = _array(signals, "signals", (len(names), "T"))
     images = _grey_images(images, len(names))
     white = _whites(mtf_white)
-    left, side, lead_height, gap, bottom = 0.7, 2.05, 0.8, 0.12, 0.5
+    left, side, lead_height, gap, bottom = 0.8, 1.5, 0.65, 0.1, 0.5
     across = left + len(names) * (side + gap)
     images_top = bottom + len(FIELDS) * (side + gap)
     top = images_top + 0.55 + len(names) * (lead_height + gap)
@@ -432,7 +432,7 @@ def leads_and_images(
         for ax, field, level in zip(axes, FIELDS, white, strict=True):
             ax.tick_params(labelleft=column == 0, labelbottom=ax is axes[-1])
             if column == 0:
-                ax.set_ylabel(f"{field}, grey 0 to {level}")
+                ax.set_ylabel(f"{field}\ngrey 0 to {level}")
     _write_above(figure, title, synthetic)
     return figure
 
