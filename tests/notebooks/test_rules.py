@@ -14,27 +14,37 @@ from tools.notebooks import tidy
 from tools.pages import entries
 
 TOC = yaml.safe_load((rules.ROOT / "_toc.yml").read_text(encoding="utf-8"))
-CHAPTERS = [name for name in entries(TOC) if re.match(r"\d\d_", name)]
 NOTEBOOKS = sorted(rules.BOOK.glob("*.ipynb"))
+CHAPTERS = [path for path in NOTEBOOKS if rules.is_chapter(path)]
+PAGES = [path for path in NOTEBOOKS if not rules.is_chapter(path)]
 
 
 def by_name(values):
     return pytest.mark.parametrize("rule", values, ids=lambda rule: rule.__name__)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 @by_name(rules.RULES)
 def test_notebook_keeps_rule(path, rule):
     assert rule(rules.read(path)) == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@by_name(rules.PAGE_RULES)
+def test_page_keeps_rule(path, rule):
+    assert rule(rules.read(path)) == []
+
+
 def test_every_page_of_the_contents_exists():
-    files = [(rules.BOOK / name).with_suffix(".ipynb" if name in CHAPTERS else ".md") for name in entries(TOC)]
+    notebooks = {path.stem for path in NOTEBOOKS}
+    files = [rules.BOOK / f"{name}.md" for name in entries(TOC) if name not in notebooks]
     assert [file.name for file in files if not file.is_file()] == []
 
 
 def test_every_notebook_is_in_the_contents():
-    assert [path.stem for path in NOTEBOOKS] == CHAPTERS
+    listed = entries(TOC)
+    assert [path.stem for path in CHAPTERS] == [name for name in listed if re.match(r"\d\d_", name)]
+    assert [path.stem for path in PAGES if path.stem not in listed] == []
 
 
 def test_figure_names_are_unique():
@@ -114,6 +124,36 @@ def good(tmp_path) -> nbformat.NotebookNode:
 @by_name(rules.RULES)
 def test_rules_accept_a_good_notebook(good, rule):
     assert rule(good) == []
+
+
+def as_page(notebook):
+    """Turn the good chapter into a good page."""
+    notebook.cells[0].source = "# An example"
+    notebook.cells[6].metadata["mystnb"]["figure"]["name"] = "fig-example-line"
+    notebook.path = notebook.path.rename(notebook.path.with_name("example.ipynb"))
+    return notebook
+
+
+@by_name(rules.PAGE_RULES)
+def test_rules_accept_a_good_page(good, rule):
+    assert rule(as_page(good)) == []
+
+
+@pytest.mark.parametrize("title", ["# 1. An example", "An example", "# An example\n\n# Another", "#  "])
+def test_a_page_has_one_title_without_a_number(good, title):
+    page = as_page(good)
+    page.cells[0].source = title
+    assert rules.starts_with_title(page) != []
+
+
+def test_a_pages_figures_are_named_after_it(good):
+    page = as_page(good)
+    page.cells[6].metadata["mystnb"]["figure"]["name"] = "fig-ch01-line"
+    assert rules.describes_its_figures(page) != []
+
+
+def test_only_the_title_is_a_rule_of_pages_alone():
+    assert set(rules.PAGE_RULES) - set(rules.RULES) == {rules.starts_with_title}
 
 
 def source(number, text):
