@@ -144,6 +144,8 @@ def test_a_dict_says_what_is_missing_and_what_is_right():
     assert said["{'I': 1}"] == "not yet: II is missing."
     assert said["{'I': 1, 'II': 9}"] == "not yet: look again. Right so far: I."
     assert "a dict is needed" in said["5"]
+    assert exercises.judging.judged(exercise, {"I": ..., "II": ...}).said == UNANSWERED
+    assert exercises.judging.judged(exercise, {"I": 1, "II": ...}).said == "not yet: look again. Right so far: I."
     assert exercises.judging.judged(exercise, {"I": 2, "II": 1}).said == "not yet: exchanged"
 
 

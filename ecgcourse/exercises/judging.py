@@ -67,6 +67,9 @@ def judged(exercise: Exercise, answer: object) -> Verdict:
 
 
 def _is_missing(answer: object) -> bool:
+    """Tell whether nothing was put in place of the dots; a dict in which all are left counts as one."""
+    if isinstance(answer, dict) and answer:
+        return all(_is_missing(value) for value in answer.values())
     return answer is None or answer is ...
 
 
