@@ -2,10 +2,10 @@
 
     python -m tools.colab [--versions lowest newest] [--torch VERSION] [--python PYTHON]
 
-From a clone of the last commit: builds the wheel and checks it, then, for the lowest versions that ``pyproject.toml``
+From the last commit: builds the wheel and checks it, then, for the lowest versions that ``pyproject.toml``
 allows and for the newest ones, makes a fresh environment, copies the notebooks into an empty folder, and executes them.
-The package isn't there at first: the setup cell of the first chapter has to install it, from the clone instead of
-the repository's address. Packages come from the index that pip uses; their versions are worked out by uv.
+The package isn't there at first: the setup cell of the first chapter has to install it, from a copy of this
+repository in the place of its address. Packages come from the index that pip uses; their versions are worked out by uv.
 """
 
 import argparse
@@ -43,9 +43,23 @@ def call(*command: str | Path, env: dict[str, str] | None = None) -> str:
     return done.stdout
 
 
-def clone(target: Path) -> Path:
-    """Clone the last commit of this checkout: what isn't committed, nobody could install."""
-    call("git", "clone", "--quiet", "--no-local", "--depth", "1", f"file://{ROOT}", target)
+def publish(target: Path) -> Path:
+    """Make `target` a repository of this checkout's last commit: what isn't committed, nobody could install.
+
+    It has a history of one commit, however much of its own this checkout has: pip's partial clone of a
+    shallow repository would never end.
+    """
+    target.mkdir(parents=True)
+    archive = target.with_suffix(".tar")
+    call("git", "-C", ROOT, "archive", "--output", archive, "HEAD")
+    shutil.unpack_archive(archive, target, filter="data")
+    git = ("git", "-C", target, "-c", "user.name=course", "-c", "user.email=course@example.org")
+    call(*git, "init", "--quiet")
+    call(*git, "add", "--all", "--force")
+    call(*git, "commit", "--quiet", "--message", "course")
+    # pip asks for a clone without old files. A server of repositories grants that; on a disk, git has to be told to.
+    for setting in ("allowFilter", "allowAnySHA1InWant"):
+        call(*git, "config", f"uploadpack.{setting}", "true")
     return target
 
 
@@ -115,7 +129,8 @@ def run_chapters(notebooks: list[Path], env: dict[str, str], venv: Path) -> list
     for path in notebooks:
         start = time.perf_counter()
         error = failure(path, path.parent, env, kernel_name=KERNEL)
-        print(f"  {path.stem:<32}{time.perf_counter() - start:6.0f} s  {'failed' if error else 'ran'}", flush=True)
+        outcome = error.splitlines()[0] if error else "ran"
+        print(f"  {path.stem:<32}{time.perf_counter() - start:6.0f} s  {outcome}", flush=True)
         failed += [error] if error else []
     return failed
 
@@ -140,6 +155,17 @@ def prove(versions: str, torch: str, python: str, source: Path, wheel: Path, fol
     return [f"{versions} versions: {error}" for error in failed]
 
 
+def prove_all(folder: Path, resolutions: list[str], torch: str, python: str) -> list[str]:
+    """Check the wheel, execute every chapter with the versions of each resolution, and list what failed."""
+    source = publish(folder / "source")
+    wheel = build_wheel(source, folder / "wheel")
+    print(f"{wheel.name}: {wheel.stat().st_size:,} bytes", flush=True)
+    failed = [f"{wheel.name} {problem}" for problem in wheel_problems(wheel, source)]
+    for versions in resolutions:
+        failed += prove(versions, torch, python, source, wheel, folder / versions)
+    return failed
+
+
 def main(arguments: list[str] | None = None) -> str | None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", nargs="+", choices=RESOLUTIONS, default=list(RESOLUTIONS))
@@ -147,13 +173,10 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--python", default=sys.executable, help="makes the environments; default: this one")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = clone(folder / "source")
-        wheel = build_wheel(source, folder / "wheel")
-        print(f"{wheel.name}: {wheel.stat().st_size:,} bytes", flush=True)
-        failed = [f"{wheel.name} {problem}" for problem in wheel_problems(wheel, source)]
-        for versions in options.versions:
-            failed += prove(versions, options.torch, options.python, source, wheel, folder / versions)
+        try:
+            failed = prove_all(Path(name), options.versions, options.torch, options.python)
+        except RuntimeError as error:
+            return str(error)
     return "\n\n".join(failed) or None
 
 
