@@ -133,7 +133,7 @@ def test_a_dict_says_what_is_missing_and_what_is_right():
         lambda: {"I": 1, "II": 2}, (lambda: {"I": 2, "II": 1}, "exchanged"), what="two numbers", hint="look again."
     )
     said = {str(answer): exercises.judging.judged(exercise, answer).said for answer in ({"I": 1}, {"I": 1, "II": 9}, 5)}
-    assert said["{'I': 1}"] == "not yet: II is missing"
+    assert said["{'I': 1}"] == "not yet: II is missing."
     assert said["{'I': 1, 'II': 9}"] == "not yet: look again. Right so far: I."
     assert "a dict is needed" in said["5"]
     assert exercises.judging.judged(exercise, {"I": 2, "II": 1}).said == "not yet: exchanged"
