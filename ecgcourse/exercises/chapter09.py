@@ -90,8 +90,8 @@ EXERCISES = {
         tries=lambda: [(256,), (128,), (224,), (67,)],
         what="a function that takes the side of an image and returns two whole numbers: the side of the last maps, and "
         "the number of parameters at eight filters",
-        hint="follow the side through LAYERS first. Only the first linear layer depends on it, by its 256 · side · side "
-        "inputs.",
+        hint="follow the side through LAYERS first. Only the first linear layer depends on it, by its "
+        "256 · side · side inputs.",
     ),
     2: function(
         constant_logits,
