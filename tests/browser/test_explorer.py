@@ -6,7 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from accessibility import violations
+from accessibility import too_faint, violations
 
 from ecgcourse import fields, interactive, ptbxl, render, signals
 
@@ -212,6 +212,7 @@ def test_axe_finds_nothing(page, theme):
     page.emulate_media(color_scheme=theme)
     page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
     assert violations(page) == []
+    assert too_faint(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 700, 1400])

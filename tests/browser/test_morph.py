@@ -5,7 +5,7 @@ import base64
 import cv2
 import numpy as np
 import pytest
-from accessibility import violations
+from accessibility import too_faint, violations
 
 from ecgcourse import dipole, fields, interactive, signals
 
@@ -115,6 +115,7 @@ def test_axe_finds_nothing(page, theme):
     page.emulate_media(color_scheme=theme)
     page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
     assert violations(page) == []
+    assert too_faint(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 390, 700])
