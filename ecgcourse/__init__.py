@@ -34,6 +34,7 @@ _SUBMODULES = (
     "explain",
     "plots",
     "exercises",
+    "interactive",
     "cli",
 )
 

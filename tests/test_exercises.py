@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from ecgcourse import exercises
+from ecgcourse import exercises, practice
 from ecgcourse.errors import SettingError
 from ecgcourse.exercises.judging import UNANSWERED, conditions, function, values, word
 
@@ -30,6 +30,14 @@ STRANGE = [
     print,
     lambda *a: 1 / 0,
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_records(tmp_path_factory):
+    """The records that some answers are counted in: few, with codes of unknown likelihood and of 80 percent."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECGCOURSE_DATA", str(practice.write(tmp_path_factory.mktemp("few") / "data", 60, seed=2)))
+        yield
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -133,9 +141,11 @@ def test_a_dict_says_what_is_missing_and_what_is_right():
         lambda: {"I": 1, "II": 2}, (lambda: {"I": 2, "II": 1}, "exchanged"), what="two numbers", hint="look again."
     )
     said = {str(answer): exercises.judging.judged(exercise, answer).said for answer in ({"I": 1}, {"I": 1, "II": 9}, 5)}
-    assert said["{'I': 1}"] == "not yet: II is missing"
+    assert said["{'I': 1}"] == "not yet: II is missing."
     assert said["{'I': 1, 'II': 9}"] == "not yet: look again. Right so far: I."
     assert "a dict is needed" in said["5"]
+    assert exercises.judging.judged(exercise, {"I": ..., "II": ...}).said == UNANSWERED
+    assert exercises.judging.judged(exercise, {"I": 1, "II": ...}).said == "not yet: look again. Right so far: I."
     assert exercises.judging.judged(exercise, {"I": 2, "II": 1}).said == "not yet: exchanged"
 
 

@@ -1,6 +1,7 @@
 """The small scripts behind the Makefile."""
 
 import json
+import os
 import sys
 
 import nbformat
@@ -111,3 +112,31 @@ def test_run_leaves_a_failing_notebook_as_it_was(tmp_path):
         notebooks.main(["run", str(path)])
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.ipynb"]
+
+
+def written(path, *sources):
+    nbformat.write(
+        new_notebook(cells=[new_code_cell(source, id=f"cell-{k:02d}") for k, source in enumerate(sources)]), path
+    )
+    return path
+
+
+def test_failure_names_chapter_cell_error_and_code(tmp_path):
+    path = written(tmp_path / "03_leads.ipynb", "leads = 12", "leads / 0", "leads = 3")
+    before = path.read_bytes()
+    assert notebooks.failure(path, tmp_path) == "03_leads, cell-01: ZeroDivisionError: division by zero\n\nleads / 0"
+    assert path.read_bytes() == before
+
+
+def test_failure_of_a_cell_that_takes_too_long_or_ends_the_kernel(tmp_path):
+    slow = written(tmp_path / "slow.ipynb", "import time", "time.sleep(60)")
+    assert "slow, cell-01: CellTimeoutError" in notebooks.failure(slow, tmp_path, timeout=1)
+    dead = written(tmp_path / "dead.ipynb", "import os", "os._exit(1)")
+    assert "dead, cell-01: DeadKernelError" in notebooks.failure(dead, tmp_path)
+
+
+def test_no_failure_in_the_folder_and_the_environment_that_were_named(tmp_path):
+    path = written(tmp_path / "a.ipynb", "from pathlib import Path", "import os", "Path(os.environ['NAME']).touch()")
+    (tmp_path / "elsewhere").mkdir()
+    assert notebooks.failure(path, tmp_path / "elsewhere", env=os.environ | {"NAME": "here"}) is None
+    assert (tmp_path / "elsewhere" / "here").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 METADATA = {
@@ -49,17 +50,40 @@ def minutes(notebook: nbformat.NotebookNode) -> int:
     return 5 * round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE + exercises * MINUTES_AN_EXERCISE) / 5)
 
 
-def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """Execute a notebook in `folder`, top to bottom in a fresh kernel, and stop at the first error."""
-    client = NotebookClient(
-        notebook,
-        timeout=TIMEOUT_S,
-        kernel_name="python3",
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(folder)}},
-    )
-    return client.execute()
+def run(
+    notebook: nbformat.NotebookNode, folder: Path, env: dict[str, str] | None = None, **options
+) -> nbformat.NotebookNode:
+    """Execute a notebook in `folder`, top to bottom in a fresh kernel, and stop at the first error.
+
+    The kernel's environment is `env`, by default that of this process; `options` go to nbclient's NotebookClient.
+    """
+    settings = {"timeout": TIMEOUT_S, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **(settings | options))
+    return client.execute(**({} if env is None else {"env": env}))
+
+
+def failure(path: Path, folder: Path, env: dict[str, str] | None = None, **options) -> str | None:
+    """Execute a notebook file in `folder` as :func:`run` does; the file stays as it is.
+
+    Returns
+    -------
+    str or None
+        Chapter, cell, error and the cell's code; None where every cell ran.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    started: list[nbformat.NotebookNode] = []
+    try:
+        run(notebook, folder, env, on_cell_start=lambda cell, cell_index: started.append(cell), **options)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        cell = started[-1]
+        return f"{path.stem}, {cell.id}: {_words(error)}\n\n{cell.source}"
+    return None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, CellExecutionError):
+        return f"{error.ename}: {error.evalue}"
+    return f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 
 def rewrite(path: Path, execute: bool) -> None:

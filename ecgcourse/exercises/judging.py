@@ -67,6 +67,9 @@ def judged(exercise: Exercise, answer: object) -> Verdict:
 
 
 def _is_missing(answer: object) -> bool:
+    """Tell whether nothing was put in place of the dots; a dict in which all are left counts as one."""
+    if isinstance(answer, dict) and answer:
+        return all(_is_missing(value) for value in answer.values())
     return answer is None or answer is ...
 
 
@@ -223,7 +226,8 @@ def _why_not_dict(answer, wanted, mistakes, what, hint, rtol, atol) -> str:
         return f"a dict is needed: {what}. This is {_named(answer)}."
     missing, unknown = (sorted(map(str, a.keys() - b.keys())) for a, b in ((wanted, answer), (answer, wanted)))
     if missing or unknown:
-        return "; ".join([f"{name} is missing" for name in missing] + [f"{name} isn't asked for" for name in unknown])
+        parts = [f"{name} is missing" for name in missing] + [f"{name} isn't asked for" for name in unknown]
+        return "; ".join(parts) + "."
     wrong = [name for name in wanted if _why_not_numbers(answer[name], wanted[name], (), what, hint, rtol, atol)]
     if not wrong:
         return ""

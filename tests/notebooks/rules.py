@@ -83,6 +83,17 @@ def prose(notebook: Notebook) -> str:
     return re.sub(r"^```[^{\n]*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
+def is_chapter(path: Path) -> bool:
+    """Whether a notebook is a numbered chapter; the others are pages beside them."""
+    return bool(re.match(r"\d\d_", path.name))
+
+
+def figure_prefix(notebook: Notebook) -> str:
+    """Return what the names of a notebook's figures start with: its chapter's number or its own name."""
+    path = notebook.path
+    return f"fig-ch{path.name[:2]}-" if is_chapter(path) else f"fig-{path.stem}-"
+
+
 def headings(notebook: Notebook) -> list[tuple[int, str]]:
     """List the headings as (level, text)."""
     found = re.findall(r"^(#{1,6}) +(.+?)\s*$", prose(notebook), flags=re.MULTILINE)
@@ -142,6 +153,15 @@ def starts_with_numbered_title(notebook: Notebook) -> list[str]:
     if first.cell_type != "markdown" or not first.source.startswith(f"# {number}. "):
         return [f"the first cell must start with '# {number}. Title'"]
     titles = [text for level, text in headings(notebook) if level == 1]
+    return [] if len(titles) == 1 else [f"more than one level-1 heading: {titles}"]
+
+
+def starts_with_title(notebook: Notebook) -> list[str]:
+    """A page beside the chapters has one title, without a number."""
+    titles = [text for level, text in headings(notebook) if level == 1]
+    first = notebook.cells[0]
+    if first.cell_type != "markdown" or not re.match(r"# [^\d\s]", first.source):
+        return ["the first cell must start with '# Title', without a number"]
     return [] if len(titles) == 1 else [f"more than one level-1 heading: {titles}"]
 
 
@@ -233,8 +253,8 @@ def _figure_problems(notebook: Notebook, cell: Notebook, follower: Notebook | No
         yield f"mystnb.image.alt has fewer than {MIN_ALT_CHARACTERS} characters"
     if not settings.get("figure", {}).get("caption"):
         yield "mystnb.figure.caption is missing"
-    if not settings.get("figure", {}).get("name", "").startswith(f"fig-ch{notebook.path.name[:2]}-"):
-        yield f"mystnb.figure.name does not start with fig-ch{notebook.path.name[:2]}-"
+    if not settings.get("figure", {}).get("name", "").startswith(figure_prefix(notebook)):
+        yield f"mystnb.figure.name does not start with {figure_prefix(notebook)}"
     if follower is None or follower.cell_type != "markdown":
         yield "no Markdown cell after the figure says what to see in it"
 
@@ -367,5 +387,23 @@ RULES: tuple[Rule, ...] = (
     asks_questions,
     solves_its_exercises,
     reads_on_with_dois,
+    compares_its_outputs,
+)
+
+# What holds for a page beside the chapters too: it has no frame of sections, and no exercises.
+PAGE_RULES: tuple[Rule, ...] = (
+    is_tidy,
+    is_small,
+    starts_with_title,
+    installs_only_where_missing,
+    was_run_top_to_bottom,
+    ended_without_complaint,
+    names_no_machine,
+    has_short_cells,
+    uses_the_package,
+    defines_nothing_of_the_package,
+    is_portable,
+    links_to_what_exists,
+    describes_its_figures,
     compares_its_outputs,
 )
