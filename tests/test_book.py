@@ -19,13 +19,16 @@ from tools.notebooks import minutes
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
-READ = [*CHAPTERS, *sorted(path for path in (ROOT / "book").glob("*.md") if path.name != "references.md")]
+PAGES_TO_READ = [path for kind in ("*.ipynb", "*.md") for path in sorted((ROOT / "book").glob(kind))]
+READ = [path for path in PAGES_TO_READ if path.name != "references.md"]
 # Two journals and a law that give no DOIs.
 WITHOUT_DOI = ("pyts: a Python package", "Scikit-learn: machine learning", "Regulation (EU) 2017/745")
 # What stands before a year without being an author.
 NOT_AUTHORS = {"May", "Version", "Chapter"}
-# Names, units and general words of computing; electrodes and cables, which chapter 1 explains where it uses them.
-NOT_EXPLAINED = set("AI CC CSV DOI EU GB HOST HTML ID JSON LA LL MB NK NVIDIA OK PATH RA SIGTERM TIFF TOML URL".split())
+# Names and societies, units and general words of computing; electrodes and cables, which chapter 1 explains itself.
+NOT_EXPLAINED = set(
+    "AI CC CSV DOI ESC EU GB HOST HTML ID JSON LA LL MB NASPE NK NVIDIA OK PATH RA SIGTERM TIFF TOML URL".split()
+)
 LESSON = ["Aim", "Show", "Ask", "What goes wrong", "Set"]
 PAGES = ["README.md", "CITATION.cff", "pyproject.toml", "book/running.md"]
 

@@ -46,7 +46,8 @@ def test_solutions_of_the_book_do_not_count(handed_in, capsys):
     assert {row["verdict"] for row in rows} == {"open"}
 
 
-def test_runs_what_was_not_run_and_goes_on_after_an_error(handed_in, capsys):
+def test_runs_what_was_not_run_and_goes_on_after_an_error(handed_in, capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (handed_in / "untouched.ipynb").unlink()
     before = (handed_in / "group" / "mine.ipynb").read_bytes()
     assert grade.main([str(handed_in), "--run"]) is None
