@@ -40,12 +40,16 @@ def violations(page: Page) -> list[str]:
 
 def too_faint(page: Page) -> list[str]:
     """List texts without the contrast that WCAG 2 AA asks for. The page is of no use for anything else afterwards."""
+    # A colour that is still changing is neither the old one nor the new one.
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
     page.evaluate(_KEEP_A_FEW_OF_EACH)
     return _run(page, {"runOnly": {"type": "rule", "values": [CONTRAST]}})
 
 
 def _run(page: Page, options: dict) -> list[str]:
-    found = Axe().run(page, options=options | {"resultTypes": ["violations"]}).response["violations"]
+    # Without preload: axe would read style sheets anew, from where their imports lead nowhere.
+    options |= {"resultTypes": ["violations"], "preload": False}
+    found = Axe().run(page, options=options).response["violations"]
     return [_in_words(one) for one in found if one["impact"] in IMPACTS]
 
 

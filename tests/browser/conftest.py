@@ -4,18 +4,27 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from complaints import note_complaints
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without telling of each one."""
+    """Serves files without telling of each one. Browsers ask for an icon of their own accord; there is none."""
+
+    def do_GET(self) -> None:
+        if self.path == "/favicon.ico":
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
+        else:
+            super().do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -51,8 +60,7 @@ def open_page(context: BrowserContext, tmp_path: Path) -> Callable[[str], Page]:
         path = tmp_path / "page.html"
         path.write_text(html, encoding="utf-8")
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        note_complaints(page, complaints)
         page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
         page.goto(path.as_uri())
         return page

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from accessibility import too_faint, violations
+from complaints import note_complaints
 from playwright.sync_api import Browser, Page, Route
 
 from tools.pages import entries
@@ -50,8 +51,7 @@ def opened(request, browser: Browser, address: str) -> Iterator[Opened]:
                 route.abort()
 
         context.route(lambda url: not url.startswith((address, "data:", "about:")), keep_away)
-        one.page.on("console", lambda told: one.complaints.append(told.text) if told.type == "error" else None)
-        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        note_complaints(one.page, one.complaints)
         one.page.goto(f"{address}/{request.param}.html", wait_until="load")
         yield one
 
