@@ -13,11 +13,12 @@ unexport MPLBACKEND
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book test notebooks colab address clean help
+.PHONY: book test ci notebooks colab address clean help
 
 help:
 	@echo "make book        install into .venv, write the practice set, execute every notebook, build the book"
 	@echo "make test        install into .venv, lint, run the tests, compare every notebook's outputs"
+	@echo "make ci          what CI runs: book, then test, on real records too where some lie beside the checkout"
 	@echo "make notebooks   execute every notebook in place, so that the committed outputs are fresh"
 	@echo "make colab       execute every notebook in fresh environments, of the lowest and of the newest versions"
 	@echo "make address URL=https://github.com/OWNER/ecgcourse   change the repository's address everywhere"
@@ -46,8 +47,12 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest
 	@$(BIN)/python -m pytest --nbval book/
 
+ci:
+	@bash .ci/run
+
 notebooks: $(STAMP)
 	@$(BIN)/python tools/notebooks.py run
+	@$(BIN)/python -m tools.routes
 
 colab: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[colab]"

@@ -33,6 +33,8 @@ _SUBMODULES = (
     "evaluation",
     "explain",
     "plots",
+    "exercises",
+    "interactive",
     "cli",
 )
 

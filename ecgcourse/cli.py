@@ -167,7 +167,7 @@ def evaluate(options: argparse.Namespace) -> None:
     thresholds, source = _read_thresholds(run / runs.THRESHOLDS)
     place = training.pick_device(options.device)
     precision = _precision_of(run)
-    settings = _data_settings(options, model) | {"device": place, "dtype": _image_dtype(precision, place)}
+    settings = _data_settings(options, model, judging=True) | {"device": place, "dtype": _image_dtype(precision, place)}
     dataset = datasets.from_data(data, options.partition, **settings)
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
@@ -480,17 +480,17 @@ def _model_settings(options: argparse.Namespace) -> dict:
     return {name: value for name, value in given.items() if value is not None} | dict(options.set)
 
 
-def _data_settings(options: argparse.Namespace, model: "nn.Module") -> dict:
+def _data_settings(options: argparse.Namespace, model: "nn.Module", judging: bool) -> dict:
     """What :func:`ecgcourse.datasets.from_data` must prepare for a model."""
-    from ecgcourse import datasets, models
+    from ecgcourse import models
 
-    takes_images = "images" in models.inputs(model.settings["name"])
+    images = models.image_recipe(model, judging)
     return {
-        "images": datasets.DEFAULT_IMAGES if takes_images else None,
+        "images": images,
         "signals": models.signal_recipe(model),
         "progress": _progress(options),
         "skip_bad": options.skip_bad,
-    } | ({"size": model.settings["size"]} if takes_images else {})
+    } | ({"size": model.settings["size"]} if images else {})
 
 
 def _count_weights(name: str, settings: dict) -> int:
@@ -550,8 +550,11 @@ def _training_data(
 
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
-    settings = _data_settings(options, model) | {"device": place, "dtype": _image_dtype(config.precision, place)}
-    train_set, val_set = (datasets.from_data(data, name, **settings) for name in ("train", "val"))
+    given = {"device": place, "dtype": _image_dtype(config.precision, place)}
+    train_set, val_set = (
+        datasets.from_data(data, name, **given, **_data_settings(options, model, judging=name == "val"))
+        for name in ("train", "val")
+    )
     if options.skip_bad and team.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
     words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"

@@ -25,12 +25,12 @@ from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
-from ecgcourse.fields import FIELDS, LARGEST, MTF_WHITE
+from ecgcourse.fields import ALL_FIELDS, DIFFERENCE, FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
-from ecgcourse.render import DTYPES, render
-from ecgcourse.signals import SignalRecipe
+from ecgcourse.render import DTYPES, differences, render
+from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
 
-CHANNELS = len(signals.IMAGE_LEADS) * len(FIELDS)
+CHANNELS = len(IMAGE_LEADS) * len(FIELDS)
 """Images per record, C."""
 
 # Pixels rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
@@ -67,13 +67,18 @@ class ImageRecipe:
         As in :func:`ecgcourse.signals.bandpass`.
     mtf_white : float
         As in :func:`ecgcourse.render.render`.
-    fields : tuple of {"GAF", "MTF", "RP"}
-        Which images of each lead there are, in this order.
+    fields : tuple of {"GAF", "MTF", "RP", "DIF"}
+        Which images of each lead there are, in this order. DIF is :func:`ecgcourse.fields.difference`.
+    leads : tuple of str
+        Names of the L leads, in order.
     window : int, optional
         Samples that an image shows; None shows all. A window as long as the image is wide leaves no sample out.
     views : int
         With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
         random numbers choose; V takes V of them at equal distances, from the first sample to the last.
+    shift : bool
+        Each time a record is asked for, let it begin at another sample and go on from its end to its beginning. For
+        training: an image that looks at a part of the samples sees other ones each time.
 
     Raises
     ------
@@ -85,24 +90,29 @@ class ImageRecipe:
     zero_phase: bool = False
     mtf_white: float = MTF_WHITE
     fields: tuple[str, ...] = FIELDS
+    leads: tuple[str, ...] = IMAGE_LEADS
     window: int | None = None
     views: int = 0
+    shift: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "fields", tuple(self.fields))
+        object.__setattr__(self, "leads", tuple(self.leads))
+        self._need("leads", self.leads and set(self.leads) <= set(ptbxl.LEADS), f"some of {', '.join(ptbxl.LEADS)}")
         self._need("scaling", self.scaling in ("min_max", "fixed_scale"), "min_max or fixed_scale")
-        right = self.fields and set(self.fields) <= set(FIELDS) and len(set(self.fields)) == len(self.fields)
-        self._need("fields", right, f"some of {', '.join(FIELDS)}, each once")
+        right = self.fields and set(self.fields) <= set(ALL_FIELDS) and len(set(self.fields)) == len(self.fields)
+        self._need("fields", right, f"some of {', '.join(ALL_FIELDS)}, each once")
         self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
         self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
+        self._need("shift", not (self.shift and self.views), "False with views, which lie at fixed places")
 
     def _need(self, name: str, right: object, allowed: str) -> None:
         if not right:
             raise SettingError(f"images: {name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
 
     def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
-        """Records (N, 12, T) in mV, sampled at `fs` Hz, as signals (N, 3, T) float32 in [0, 1] to render."""
-        return signals.preprocess(x, fs, zero_phase=self.zero_phase, scaling=self.scaling)
+        """Records (N, 12, T) in mV, sampled at `fs` Hz, as signals (N, L, T) float32 in [0, 1] to render."""
+        return signals.preprocess(x, fs, self.leads, zero_phase=self.zero_phase, scaling=self.scaling)
 
 
 DEFAULT_IMAGES, DEFAULT_SIGNALS = ImageRecipe(), SignalRecipe()
@@ -164,7 +174,6 @@ class RenderedImages(Dataset):
         _check_signals(self.signals)
         _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
         _check_window(recipe, self.signals.shape[-1])
-        self._channels = _channels(recipe, self.signals.shape[1])
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -184,20 +193,24 @@ class RenderedImages(Dataset):
         """
         rows = _rows(self, index).to(self.signals.device, non_blocking=True)
         picked = self.signals[rows.reshape(-1)]
-        images = self._render(_windows(picked, self.recipe))
+        shifted = _shifted(picked) if self.recipe.shift else picked
+        images = self._render(_windows(shifted, self.recipe))
         return _as_asked(images, rows, self.recipe), self.labels[rows]
 
     def _render(self, x: torch.Tensor) -> torch.Tensor:
-        images = render(
-            x,
-            self.size,
-            mtf_white=self.recipe.mtf_white,
-            dtype=self.dtype,
-            memory_format=torch.contiguous_format if self.dtype == torch.uint8 else torch.channels_last,
-            # Looked at when this dataset was made.
-            check=False,
-        )
-        return images if self._channels is None else images[:, self._channels]
+        layout = torch.contiguous_format if self.dtype == torch.uint8 else torch.channels_last
+        # Values were looked at when this dataset was made.
+        how = {"dtype": self.dtype, "memory_format": layout, "check": False}
+        wanted = self.recipe.fields
+        if wanted == FIELDS:
+            return render(x, self.size, mtf_white=self.recipe.mtf_white, **how)
+        if wanted == (DIFFERENCE,):
+            return differences(x, self.size, **how)
+        made = [render(x, self.size, mtf_white=self.recipe.mtf_white, **how).unflatten(1, (-1, len(FIELDS)))]
+        if DIFFERENCE in wanted:
+            made.append(differences(x, self.size, **how)[:, :, None])
+        picked = torch.cat(made, dim=2)[:, :, [ALL_FIELDS.index(name) for name in wanted]]
+        return picked.flatten(1, 2).contiguous(memory_format=layout)
 
 
 class Signals(Dataset):
@@ -664,7 +677,7 @@ def loader(
 
 def _draws_windows(dataset: Dataset) -> bool:
     recipe = getattr(dataset, "recipe", DEFAULT_IMAGES)
-    return recipe.window is not None and not recipe.views
+    return getattr(recipe, "shift", False) or (recipe.window is not None and not recipe.views)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -719,19 +732,20 @@ def _windows(x: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tenso
     return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
 
 
+def _shifted(x: torch.Tensor) -> torch.Tensor:
+    """Signals (B, L, T), each turned round in time by a random number of samples."""
+    length = x.shape[-1]
+    starts = torch.randint(length, (len(x),)).to(x.device)
+    times = (starts[:, None] + torch.arange(length, device=x.device)) % length
+    return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
+
+
 def _as_asked(made: torch.Tensor, rows: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tensor | Views:
     """What was made for the flattened rows, (B, …) or (B V, …), in the shape of the rows."""
     if recipe.views:
         return Views(made.reshape(*rows.shape, recipe.views, *made.shape[1:]))
     # Reshaped only where it must be: a batch keeps the order of its memory.
     return made if rows.ndim == 1 else made.reshape(*rows.shape, *made.shape[1:])
-
-
-def _channels(recipe: ImageRecipe, n_leads: int) -> list[int] | None:
-    """The numbers of the wanted images among all, lead by lead; None if all are wanted in their order."""
-    if recipe.fields == FIELDS:
-        return None
-    return [lead * len(FIELDS) + FIELDS.index(name) for lead in range(n_leads) for name in recipe.fields]
 
 
 def _check_finite(x: torch.Tensor) -> None:

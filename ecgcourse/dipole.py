@@ -34,6 +34,15 @@ DOWER = np.array(
 )
 
 
+PROJECTED_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6", "I", "II")
+"""The independent leads, in the order of the matrix's rows; the others are formed from them."""
+
+LATE_AFTER = 0.1
+"""Waves that peak later than this after R (s) move with the length of the beat."""
+
+REACH = 5
+"""How many of its widths a wave reaches to either side."""
+
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
@@ -219,8 +228,8 @@ def dipole(heart: Heart, peaks: np.ndarray, times: np.ndarray, rng: np.random.Ge
     for peak in peaks:
         strength = rng.normal(1, 0.03)
         for wave in heart.waves.values():
-            centre = peak + wave.centre * (stretch if wave.centre > 0.1 else 1)
-            near = slice(*np.searchsorted(times, (centre - 5 * wave.width, centre + 5 * wave.width)))
+            centre = peak + wave.centre * (stretch if wave.centre > LATE_AFTER else 1)
+            near = slice(*np.searchsorted(times, (centre - REACH * wave.width, centre + REACH * wave.width)))
             bump = np.exp(-0.5 * np.abs((times[near] - centre) / wave.width) ** wave.power)
             out[:, near] += strength * wave.vector[:, None] * bump
     return heart.rotation @ out

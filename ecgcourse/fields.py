@@ -12,6 +12,11 @@ from ecgcourse.errors import DataError, SettingError
 FIELDS = ("GAF", "MTF", "RP")
 """The order of the fields inside an image stack."""
 
+DIFFERENCE = "DIF"
+"""A fourth field, which knows up from down; not among the images of Narotamo et al. 2024."""
+
+ALL_FIELDS = (*FIELDS, DIFFERENCE)
+
 MTF_WHITE = 5.0
 """Share of transitions that is white in the images of Narotamo et al. 2024. No share is above 1."""
 
@@ -147,19 +152,43 @@ def recurrence(x: np.ndarray) -> np.ndarray:
     return np.abs(x[:, None] - x[None, :])
 
 
+def difference(x: np.ndarray) -> np.ndarray:
+    """Signed difference of every pair of samples: the recurrence plot before its absolute value is taken.
+
+    The other three fields are the same for a signal and for the signal upside down. This one changes its sign.
+
+    Parameters
+    ----------
+    x : (T,) array
+        Signal in [0, 1].
+
+    Returns
+    -------
+    (T, T) float64 array
+        ``x_i − x_j`` in [−1, 1]: zero on the diagonal, antisymmetric.
+
+    Raises
+    ------
+    DataError
+        ``x`` is not one signal in [0, 1].
+    """
+    x = _signal(x, "difference")
+    return x[:, None] - x[None, :]
+
+
 def grey(name: str, field: np.ndarray, mtf_white: float = MTF_WHITE) -> np.ndarray:
     """Scale a field (T, T) to the [0, 1] in which its image is stored.
 
-    ``(g + 1) / 2`` for GAF; ``P / mtf_white`` for MTF, so that by default its grey levels stop at 51 of 255; RP
+    ``(g + 1) / 2`` for GAF and DIF; ``P / mtf_white`` for MTF, so that by default its grey levels stop at 51 of 255; RP
     as it is. The defaults are the scales of Narotamo et al. 2024.
     """
-    if name == "GAF":
+    if name in ("GAF", DIFFERENCE):
         return (field + 1) / 2
     if name == "MTF":
         return field / mtf_white
     if name == "RP":
         return field
-    raise SettingError(f"grey: no field is called {name!r}; the fields are {', '.join(FIELDS)}")
+    raise SettingError(f"grey: no field is called {name!r}; the fields are {', '.join(ALL_FIELDS)}")
 
 
 def taps(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

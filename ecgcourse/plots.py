@@ -71,6 +71,7 @@ _LEAD_NAME_SPACE = 6  # mm above a trace
 _ROW_LIMIT = 50  # mm above and below a baseline that a row may claim: 5 mV
 _SMALL_BOX, _LARGE_BOX = 1, 5
 _PAPER_DPI = 4 * _MM_PER_INCH  # whole pixels per mm, or the boxes would look uneven
+_SYNTHETIC = "SYNTHETIC: made by a program, no patient"
 _PAPER, _PAPER_MINOR, _PAPER_MAJOR = "#FFFAFA", "#F8DADA", "#EBA9A9"
 
 
@@ -302,7 +303,8 @@ def field_image(
     ax = _place(figure, *corner, side, side)
     shown = _show(ax, image, len(signal), fs, low, high)
     above = _place(figure, corner[0], bottom + side + gap, side, band, sharex=ax)
-    beside = _place(figure, left, bottom, band, side, sharey=ax)
+    # Narrower than the curve above is high, so that its last tick label keeps clear of the image's first.
+    beside = _place(figure, left, bottom, band - gap, side, sharey=ax)
     _plot_above(above, signal, fs)
     _plot_beside(beside, signal, fs)
     ax.tick_params(labelleft=False)
@@ -351,9 +353,7 @@ def nine_images(
     fs = _sampling_rate(fs)
     signals = _array(signals, "signals", (len(names), "T"))
     images = _grey_images(images, len(names))
-    if not 1 <= mtf_white <= 255:
-        raise DataError(f"mtf_white is {mtf_white}; it is a grey level, 1 to 255")
-    white = [mtf_white if field == "MTF" else 255 for field in FIELDS]
+    white = _whites(mtf_white)
     height = 0.55 + 1.9 * len(names) + (0.5 if title else 0.3)
     figure = plt.figure(figsize=(_WIDTH, height))
     axes = _image_rows(figure, len(names))
@@ -367,6 +367,74 @@ def nine_images(
         axes[-1, 1 + column].set_xlabel("time (s)")
     if title:
         figure.suptitle(title, y=1 - 0.05 / height, va="top", fontsize=11)
+    return figure
+
+
+@_figure
+def leads_and_images(
+    signals: ArrayLike,
+    images: ArrayLike,
+    fs: float,
+    names: Sequence[str] = ("I", "II", "V2"),
+    units: str = "mV",
+    mtf_white: int = 51,
+    title: str | None = None,
+    synthetic: bool = False,
+) -> Figure:
+    """Draw a record's leads over the full width, and its nine images below: one column per lead, rows GAF, MTF, RP.
+
+    In the images time runs downwards and to the right, as in `field_image`; grey levels are shown as in
+    `nine_images`. The leads have one scale in common.
+
+    Parameters
+    ----------
+    signals : (3, T) array
+        One row per name, in `units`; they need not be scaled as the images' signals are.
+    images : (9, S, S) uint8 array
+        As for `nine_images`.
+    fs : float
+        Sampling rate of the signals in Hz.
+    names : 3 strings
+        The leads' names.
+    units : str
+        Unit of the samples, for the axis labels; "" where they have none.
+    mtf_white : int
+        Grey level that is drawn white in the MTF row; 255 shows what the network sees.
+    title : str, optional
+    synthetic : bool
+        Mark the figure, so that nobody takes it for a patient's.
+
+    Raises
+    ------
+    DataError
+        As `nine_images`.
+    """
+    fs = _sampling_rate(fs)
+    signals = _array(signals, "signals", (len(names), "T"))
+    images = _grey_images(images, len(names))
+    white = _whites(mtf_white)
+    left, side, lead_height, gap, bottom = 0.8, 1.5, 0.65, 0.1, 0.5
+    across = left + len(names) * (side + gap)
+    images_top = bottom + len(FIELDS) * (side + gap)
+    top = images_top + 0.55 + len(names) * (lead_height + gap)
+    figure = plt.figure(figsize=(across, top + (0.55 if synthetic else 0.3)))
+    traces = [
+        _place(figure, left, top - (row + 1) * (lead_height + gap), across - left - gap, lead_height)
+        for row in range(len(names))
+    ]
+    _draw_traces(traces, signals, fs, names, units)
+    for column, name in enumerate(names):
+        axes = [
+            _place(figure, left + column * (side + gap), images_top - (row + 1) * (side + gap) + gap, side, side)
+            for row in range(len(FIELDS))
+        ]
+        _draw_column(axes, images[column * len(FIELDS) :], signals.shape[1], fs, white)
+        axes[-1].set_xlabel(f"lead {name}: time (s)")
+        for ax, field, level in zip(axes, FIELDS, white, strict=True):
+            ax.tick_params(labelleft=column == 0, labelbottom=ax is axes[-1])
+            if column == 0:
+                ax.set_ylabel(f"{field}\ngrey 0 to {level}")
+    _write_above(figure, title, synthetic)
     return figure
 
 
@@ -602,6 +670,13 @@ def _grey_images(images: ArrayLike, n_leads: int) -> NDArray[np.uint8]:
     return images
 
 
+def _whites(mtf_white: int) -> list[int]:
+    """Grey levels that are drawn white, in the order of the fields."""
+    if not 1 <= mtf_white <= 255:
+        raise DataError(f"mtf_white is {mtf_white}; it is a grey level, 1 to 255")
+    return [mtf_white if field == "MTF" else 255 for field in FIELDS]
+
+
 def _grey_limits(image: NDArray, limits: tuple[float, float] | None) -> tuple[float, float]:
     if limits is None:
         return (0, 255) if image.dtype == np.uint8 else (image.min(), image.max())
@@ -696,6 +771,35 @@ def _plot_above(ax: Axes, signal: NDArray, fs: float) -> None:
     ax.tick_params(labelbottom=False)
 
 
+def _draw_traces(axes: Sequence[Axes], signals: NDArray, fs: float, names: Sequence[str], units: str) -> None:
+    """Plot leads below each other, on one scale."""
+    for ax, name, signal in zip(axes, names, signals, strict=True):
+        _plot_above(ax, signal, fs)
+        ax.set_ylabel(f"{name} ({units})" if units else name)
+        ax.set(xlim=_span(signals.shape[1], fs), ylim=_with_margin(signals))
+        ax.grid(color="0.9")
+    axes[-1].tick_params(labelbottom=True)
+
+
+def _with_margin(values: NDArray) -> tuple[float, float]:
+    margin = 0.05 * (float(np.ptp(values)) or 1.0)
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _draw_column(axes: Sequence[Axes], images: NDArray, n_samples: int, fs: float, white: Sequence[int]) -> None:
+    """Show one lead's images below each other."""
+    for ax, image, level in zip(axes, images, white, strict=False):
+        _show(ax, image, n_samples, fs, 0, level)
+
+
+def _write_above(figure: Figure, title: str | None, synthetic: bool) -> None:
+    height = figure.get_size_inches()[1]
+    if title:
+        figure.text(0.1, 1 - 0.08 / height, title, fontsize=11, va="top")
+    if synthetic:
+        figure.text(0.1, 1 - 0.33 / height, _SYNTHETIC, fontsize=9, fontweight="bold", va="top")
+
+
 def _plot_beside(ax: Axes, signal: NDArray, fs: float) -> None:
     ax.plot(signal, np.arange(len(signal)) / fs, color=BLUE, linewidth=1)
     ax.set_ylim(_span(len(signal), fs)[::-1])
@@ -784,5 +888,4 @@ def _annotate_paper(ax: Axes, height: float, fs: float, title: str | None, synth
         ax.text(_PULSE_X, height - 5, title, fontsize=14, va="center")
     if synthetic:
         right = ax.get_xlim()[1] - 5
-        mark = "SYNTHETIC: made by a program, no patient"
-        ax.text(right, 5, mark, fontsize=13, fontweight="bold", va="center", ha="right")
+        ax.text(right, 5, _SYNTHETIC, fontsize=13, fontweight="bold", va="center", ha="right")

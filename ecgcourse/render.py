@@ -99,6 +99,48 @@ def render(
     return images
 
 
+def differences(
+    x: np.ndarray | torch.Tensor,
+    size: int = 256,
+    *,
+    dtype: torch.dtype = torch.uint8,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    check: bool = True,
+) -> np.ndarray | torch.Tensor:
+    """Turn preprocessed signals into images of their signed differences, one per lead.
+
+    The field is ``F = x 1ᵀ − 1 xᵀ``, so the image is ``R = (A x) 1ᵀ − 1 (A x)ᵀ``: S numbers decide all S² pixels.
+
+    Parameters
+    ----------
+    x, size, dtype, memory_format, check
+        As for :func:`render`.
+
+    Returns
+    -------
+    (N, L, S, S) uint8 array, or tensor of `dtype`
+        Zero difference is grey level 127. At most one grey level from :func:`ecgcourse.fields.difference`, resized.
+
+    Raises
+    ------
+    DataError, SettingError
+        As :func:`render` does.
+    """
+    in_torch = isinstance(x, torch.Tensor)
+    x = x.detach() if in_torch else np.asarray(x)
+    _check(x, x.is_floating_point() if in_torch else x.dtype.kind == "f", check)
+    if dtype not in DTYPES:
+        raise SettingError(f"render: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
+    signals = x if in_torch else torch.from_numpy(np.ascontiguousarray(x))
+    resampler = _Resampler(fields.taps(x.shape[-1], size), signals.device)
+    images = torch.empty((*x.shape[:2], size, size), dtype=dtype, device=signals.device, memory_format=memory_format)
+    for part in _chunks(len(x), 8 * x.shape[1] * size * size):
+        level = resampler.mix(signals[part].to(resampler.weight.dtype))
+        grey = (level[..., :, None] - level[..., None, :] + 1) / 2
+        images[part] = _as_type(_grey_levels(grey), dtype)
+    return images if in_torch else images.numpy()
+
+
 def _new_array(x: np.ndarray, size: int) -> np.ndarray:
     return np.empty((len(x), 3 * x.shape[1], size, size), np.uint8)
 

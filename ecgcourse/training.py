@@ -71,7 +71,8 @@ class TrainConfig:
     average : float
         Judge and keep a running mean of the weights in place of the weights themselves, of which each step leaves
         this share: 0.99 averages over about the last 100 steps, 0 over none (Polyak and Juditsky 1992,
-        doi:10.1137/0330046). Running statistics of normalisation layers are averaged too.
+        doi:10.1137/0330046). Step n leaves at most n / (9 + n), so that the beginning is soon forgotten.
+        Running statistics of normalisation layers are averaged too.
     schedule : {"constant", "one_cycle"}
         Whether the learning rate stays, or rises to `learning_rate` over the first 30 % of all steps and falls
         to nearly 0 at the end (Smith and Topin 2018, arXiv:1708.07120).
@@ -728,7 +729,12 @@ def _running_mean(model: nn.Module, optimizer: torch.optim.Optimizer, share: flo
     """A copy of the model whose weights follow the model's after each step; None if nothing is to be averaged."""
     if not share:
         return None
-    rule = swa_utils.get_ema_multi_avg_fn(share)
+
+    def rule(means: list[torch.Tensor], weights: list[torch.Tensor], n_averaged: torch.Tensor) -> None:
+        # At first a mean of few: the starting values, most of all a running variance of 1, would stay for long.
+        kept = min(share, (1 + int(n_averaged)) / (10 + int(n_averaged)))
+        swa_utils.get_ema_multi_avg_fn(kept)(means, weights, n_averaged)
+
     averaged = swa_utils.AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
     optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(model))
     return averaged

@@ -57,6 +57,9 @@ class Arm:
         Of :class:`ecgcourse.training.TrainConfig`.
     mean_of : list of str
         Other arms, whose logits are averaged, seed by seed; nothing is trained.
+    stacked_of : list of str
+        Other arms, whose logits are weighed by :class:`ecgcourse.models.Stacking`, seed by seed. The weights are
+        learned from records that no part was trained on: by cross-validation inside the training folds.
     """
 
     model: str = ""
@@ -66,6 +69,12 @@ class Arm:
     views: int = 0
     training: dict = field(default_factory=dict)
     mean_of: list = field(default_factory=list)
+    stacked_of: list = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[str]:
+        """The arms that this one joins."""
+        return self.mean_of or self.stacked_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ def read(path: Path) -> Experiment:
     arms = {}
     for name, own in content["arms"].items():
         _check_keys(own, names, f"{path}, arm {name!r}")
-        arms[name] = Arm(**_merged({} if "mean_of" in own else defaults, own))
+        arms[name] = Arm(**_merged({} if own.keys() & {"mean_of", "stacked_of"} else defaults, own))
         _try(arms[name], arms, f"{path}, arm {name!r}")
     return Experiment(content["question"], content["seeds"], arms)
 
@@ -113,8 +122,8 @@ def _merged(defaults: dict, own: dict) -> dict:
 
 def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
     """Make everything that an arm names, so that a mistake is found before hours of training."""
-    if arm.mean_of:
-        missing = [name for name in arm.mean_of if name not in before]
+    if arm.parts:
+        missing = [name for name in arm.parts if name not in before]
         if missing:
             raise SettingError(f"{where}: there is no arm {missing[0]!r} above it")
         return
@@ -129,16 +138,18 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
 
 def _recipes(arm: Arm, model: torch.nn.Module, judging: bool) -> dict:
     """What :func:`ecgcourse.datasets.prepare` makes for a model, for training or for judging."""
-    takes_images, wanted = "images" in model.inputs, models.signal_recipe(model)
-    images = datasets.ImageRecipe(**_judged(arm.images, arm, judging)) if takes_images else None
+    wanted_images, wanted = models.image_recipe(model, judging), models.signal_recipe(model)
+    images = dataclasses.replace(wanted_images, **_judged(arm.images, arm, judging)) if wanted_images else None
     signals = dataclasses.replace(wanted, **_judged(arm.signals, arm, judging)) if wanted else None
-    return {"images": images, "signals": signals} | ({"size": model.settings["size"]} if takes_images else {})
+    return {"images": images, "signals": signals} | ({"size": model.settings["size"]} if images else {})
 
 
 def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
-    if not judging or "window" not in recipe:
+    """A recipe for learning or for judging: what is random while learning is not while judging."""
+    if not judging:
         return recipe
-    return {name: value for name, value in recipe.items() if name != "gain"} | {"views": arm.views or 1}
+    fixed = {name: value for name, value in recipe.items() if name not in ("gain", "shift")}
+    return fixed | ({"views": arm.views or 1} if "window" in recipe else {})
 
 
 # --- training and judging
@@ -149,13 +160,35 @@ def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, tes
     training.seed_everything(seed)
     model = models.create(arm.model, **arm.settings)
     config = training.TrainConfig.from_dict({"progress": False, "device": "auto"} | arm.training | {"seed": seed})
+    if model.settings.get("freeze"):
+        # Parts that stay as they are have to know something first.
+        parts = {name: getattr(model, name) for name in ("signal_model", "image_model")}
+        model.adopt(**{name: _trained(part.settings, arm, config, data, train) for name, part in parts.items()})
+    training.fit(model, _prepared(arm, model, config, data, train, judging=False), None, config)
+    test_set = _prepared(arm, model, config, data, test, judging=True)
+    return training.predict(model, test_set, config.batch_size, config.device, config.precision)[1]
+
+
+def _trained(
+    settings: dict, arm: Arm, config: training.TrainConfig, data: "Records", train: np.ndarray
+) -> torch.nn.Module:
+    training.seed_everything(config.seed)
+    model = models.create(**settings)
+    training.fit(model, _prepared(arm, model, config, data, train, judging=False), None, config)
+    return model
+
+
+def _prepared(
+    arm: Arm,
+    model: torch.nn.Module,
+    config: training.TrainConfig,
+    data: "Records",
+    rows: np.ndarray,
+    judging: bool,
+) -> datasets.AnyDataset:
+    recipes = _recipes(arm, model, judging)
     place = training.pick_device(config.device)
-    sets = [
-        datasets.prepare(data.voltages[rows], data.labels[rows], device=place, **_recipes(arm, model, judging))
-        for rows, judging in ((train, False), (test, True))
-    ]
-    training.fit(model, sets[0], None, config)
-    return training.predict(model, sets[1], config.batch_size, config.device, config.precision)[1]
+    return datasets.prepare(data.voltages[rows], data.labels[rows], device=place, **recipes)
 
 
 @dataclass(frozen=True)
@@ -188,7 +221,8 @@ def probabilities(arm: Arm, seed: int, data: Records, cross_validated: bool) -> 
     """Labels and probabilities (M, K) of the judged records; trained only where runs/ has none of the same making."""
     splits = data.splits(cross_validated)
     y_true = np.concatenate([data.labels[test] for _, test in splits])
-    made_of = json.dumps([dataclasses.asdict(arm), seed, data.name, cross_validated, len(data.labels)], sort_keys=True)
+    own = {name: value for name, value in dataclasses.asdict(arm).items() if name != "stacked_of"}
+    made_of = json.dumps([own, seed, data.name, cross_validated, len(data.labels)], sort_keys=True)
     digest = hashlib.sha256(made_of.encode() + data.voltages.tobytes()).hexdigest()[:24]
     path = RUNS / f"{digest}.npy"
     if not path.exists():
@@ -198,20 +232,38 @@ def probabilities(arm: Arm, seed: int, data: Records, cross_validated: bool) -> 
     return y_true, np.load(path, allow_pickle=False)
 
 
+def joined(
+    arm: Arm, arms: dict[str, Arm], seed: int, data: Records, cross_validated: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and probabilities (M, K) of the judged records, of an arm that joins others."""
+    found = [probabilities(arms[name], seed, data, cross_validated) for name in arm.parts]
+    y_true, parts = found[0][0], np.stack([y_prob for _, y_prob in found], axis=1)
+    if arm.mean_of:
+        return y_true, expit(logit(parts).mean(axis=1))
+    if cross_validated:
+        folds = np.concatenate([data.folds[test] for _, test in data.splits(True)])
+        y_prob = np.empty(y_true.shape)
+        for group in CV_GROUPS:
+            inside = np.isin(folds, group)
+            y_prob[inside] = models.Stacking().fit(parts[~inside], y_true[~inside]).predict(parts[inside])
+        return y_true, y_prob
+    unseen = [probabilities(arms[name], seed, data, cross_validated=True) for name in arm.parts]
+    weighed = models.Stacking().fit(np.stack([y_prob for _, y_prob in unseen], axis=1), unseen[0][0])
+    return y_true, weighed.predict(parts)
+
+
 def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.DataFrame:
     """One row per arm: mean over the seeds of the macro AUROC, its spread and its interval over records."""
-    rows, found = [], {}
+    rows = []
     for name, arm in experiment.arms.items():
         start = perf_counter()
-        if arm.mean_of:
-            parts = [found[other] for other in arm.mean_of]
-            found[name] = [
-                expit(np.mean([logit(part[seed]) for part in parts], axis=0)) for seed in range(experiment.seeds)
-            ]
-        else:
-            each = [probabilities(arm, seed, data, cross_validated) for seed in range(experiment.seeds)]
-            y_true, found[name] = each[0][0], [y_prob for _, y_prob in each]
-        row = {"arm": name, "weights": _count(arm)} | summary(y_true, np.stack(found[name]))
+        each = [
+            joined(arm, experiment.arms, seed, data, cross_validated)
+            if arm.parts
+            else probabilities(arm, seed, data, cross_validated)
+            for seed in range(experiment.seeds)
+        ]
+        row = {"arm": name, "weights": _count(arm)} | summary(each[0][0], np.stack([y_prob for _, y_prob in each]))
         rows.append(row)
         seconds = perf_counter() - start
         print(f"{name:<36} {row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})  {seconds:.0f} s", flush=True)
@@ -219,7 +271,7 @@ def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.Data
 
 
 def _count(arm: Arm) -> int:
-    if arm.mean_of:
+    if arm.parts:
         return 0
     with torch.device("meta"):
         return sum(weights.numel() for weights in models.create(arm.model, **arm.settings).parameters())
@@ -306,6 +358,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.toml")))
     parser.add_argument("--cv", action="store_true", help="judge by cross-validation inside folds 1 to 8")
+    parser.add_argument("--seeds", type=int, help="other number of seeds than the file says")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--tables", action="store_true", help="only write the book's tables anew")
     options = parser.parse_args()
@@ -318,6 +371,8 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     try:
         experiment = read(HERE / f"{options.name}.toml")
+        if options.seeds:
+            experiment = dataclasses.replace(experiment, seeds=options.seeds)
         data = Records.open(practice.data_root())
         print(f"{experiment.question} ({data.name}, {os.cpu_count()} cores)", flush=True)
         rows = run(experiment, data, options.cv)

@@ -1,17 +1,36 @@
 """The pages around the chapters."""
 
 import re
+import socket
+import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 import yaml
 
-from tools.address import slug
+from book._extensions import environment_table
+from book._extensions.glossary_links import slug
+from tools.address import slug as repository
+from tools.notebooks import minutes
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-PAGES = ["README.md", "CITATION.cff", "pyproject.toml", "book/index.md"]
+CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
+PAGES_TO_READ = [path for kind in ("*.ipynb", "*.md") for path in sorted((ROOT / "book").glob(kind))]
+READ = [path for path in PAGES_TO_READ if path.name != "references.md"]
+# Two journals and a law that give no DOIs.
+WITHOUT_DOI = ("pyts: a Python package", "Scikit-learn: machine learning", "Regulation (EU) 2017/745")
+# What stands before a year without being an author.
+NOT_AUTHORS = {"May", "Version", "Chapter"}
+# Names and societies, units and general words of computing; electrodes and cables, which chapter 1 explains itself.
+NOT_EXPLAINED = set(
+    "AI CC CSV DOI ESC EU GB HOST HTML ID JSON LA LL MB NASPE NK NVIDIA OK PATH RA SIGTERM TIFF TOML URL".split()
+)
+LESSON = ["Aim", "Show", "Ask", "What goes wrong", "Set"]
+PAGES = ["README.md", "CITATION.cff", "pyproject.toml", "book/running.md"]
 
 
 def modules() -> list[str]:
@@ -29,7 +48,7 @@ def test_settings_beside_the_book_are_links_to_the_real_ones():
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_the_address_of_the_settings(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    address = slug(CONFIG["repository"]["url"])
+    address = repository(CONFIG["repository"]["url"])
     assert address in text
     assert set(re.findall(r"-owner-/[\w-]+", text)) <= {address}
 
@@ -60,28 +79,201 @@ def test_chapter_15_gives_the_commands_of_the_readme():
 
 
 def test_reference_has_every_module_once():
-    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"automodule:: ([\w.]+)", page)) == sorted(modules())
+    """Every module but the answers to the exercises."""
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("api*.md")]
+    described = [name for page in pages for name in re.findall(r"automodule:: ([\w.]+)", page)]
+    assert sorted(described) == sorted(name for name in modules() if not re.search(r"exercises\.chapter\d\d$", name))
 
 
-@pytest.mark.parametrize("page", ["glossary.md", "references.md", "index.md", "status.md", "api.md"])
+def test_overview_of_the_reference_names_every_module():
+    """Those of the models stand on their own page."""
+    overview = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    top = [name for name in modules() if name.count(".") == 1]
+    assert sorted(re.findall(r"\{py:mod\}`\w+ <([\w.]+)>`", overview)) == sorted(top)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "book").glob("*.md")), ids=lambda path: path.name)
 def test_page_links_to_what_exists(page):
-    text = (ROOT / "book" / page).read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?:|#)([^)\s#]+)", text)
-    assert [target for target in targets if not (ROOT / "book" / target).exists()] == []
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def prose(path: Path) -> str:
+    """Return the text of a page or of a chapter, without code."""
+    if path.suffix == ".md":
+        text = path.read_text(encoding="utf-8")
+    else:
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.sub(r"```.*?^```|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def glossary() -> dict[str, str]:
+    """Return the meaning of each word of the glossary."""
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(?! |```|:)(\S.*)\n((?:    .+\n)+)", text, flags=re.MULTILINE))
 
 
 def test_glossary_defines_each_word_once():
-    lines = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8").splitlines()
-    words = [line for line, after in zip(lines, lines[1:], strict=False) if line and after.startswith("    ")]
-    words = [word for word in words if not word.startswith(" ")]
-    assert len(words) > 50
-    assert len(words) == len(set(words))
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^(\S.*)\n    ", text, flags=re.MULTILINE)
+    assert len(words) == len(set(words)) == len(glossary()) > 100
 
 
-def test_every_reference_with_a_doi_links_to_it():
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_abbreviations_are_in_the_glossary(path):
+    """Words in capitals, in a chapter's text, that aren't names or general words of computing."""
+    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|\*\*Exercise.*", " ", prose(path), flags=re.DOTALL)
+    explained = " ".join([*glossary(), *glossary().values()])
+    found = set(re.findall(r"(?<![\w/.-])[A-Z]{2,6}(?![\w-])", text))
+    assert {word for word in found - NOT_EXPLAINED if not re.search(rf"\b{word}\b", explained)} == set()
+
+
+@pytest.mark.parametrize("path", READ, ids=lambda path: path.stem)
+def test_links_into_the_glossary_lead_to_a_word(path):
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", (ROOT / "book" / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    anchors = {slug(word) for word in [*glossary(), *headings]}
+    assert set(re.findall(r"glossary\.md#([\w-]+)", text)) <= anchors
+    assert set(re.findall(r"\{term\}`(?:[^`<]*<)?([^`>]+)>?`", text)) <= set(glossary())
+
+
+def references() -> list[str]:
     text = (ROOT / "book" / "references.md").read_text(encoding="utf-8")
-    shown = re.findall(r"\[doi:(\S+?)\]\(https://doi\.org/(\S+)\)(?=[.,;]|$)", text, flags=re.MULTILINE)
-    assert len(shown) > 15
-    for name, target in shown:
-        assert target.replace("%3C", "<").replace("%3E", ">") == name
+    return [" ".join(entry.split()) for entry in re.findall(r"^- ((?:.+\n)(?:  .+\n)*)", text, flags=re.MULTILINE)]
+
+
+def test_every_reference_shows_its_doi():
+    entries = references()
+    assert len(entries) > 50
+    for entry in entries:
+        shown = re.findall(r"\[doi:(\S+?)\]\(https://doi\.org/(\S+)\)(?=[.,;]|$)", entry)
+        assert shown or any(work in entry for work in WITHOUT_DOI), entry
+        for name, target in shown:
+            assert target.replace("%3C", "<").replace("%3E", ">") == name
+
+
+def test_references_stand_once():
+    dois = [doi for entry in references() for doi in re.findall(r"\[doi:(\S+?)\]\(", entry)]
+    assert len(dois) == len(set(dois))
+
+
+def citations(text: str) -> set[tuple[str, str]]:
+    """List (first author, year) of what is cited: "Wang and Oates ([2015](…))", "Efron 1979", "Cho et al."."""
+    name = r"(?:[Vv]an (?:der )?|[Dd]e )?[A-Z][a-zà-ž]+(?:[A-Z][a-z]+)?"
+    found = re.findall(rf"({name})(?:(?:, {name})*,? and {name}| et al\.)?,?\s+[(\[]*((?:19|20)\d\d)\b", text)
+    return {(author, year) for author, year in found if author not in NOT_AUTHORS}
+
+
+def test_citations_are_found():
+    text = "Wang and Oates ([2015](x)), [Efron 1979](x), Cho et al. 2014, McKee and Wulf 1995. Van Calster et al. 2019"
+    expected = {("Wang", "2015"), ("Efron", "1979"), ("Cho", "2014"), ("McKee", "1995"), ("Van Calster", "2019")}
+    assert citations(text) == expected
+
+
+@pytest.mark.parametrize("path", READ, ids=lambda path: path.stem)
+def test_what_is_cited_is_in_the_references(path):
+    listed = {
+        (re.match(r"(?:[\w.‑-]+\. )*(.+?)[,(]", entry).group(1).strip(), year)
+        for entry in references()
+        for year in re.findall(r"\((\d{4})\)", entry)[:1]
+    }
+    assert citations(prose(path)) <= listed
+
+
+@pytest.mark.parametrize("path", READ, ids=lambda path: path.stem)
+def test_every_linked_paper_is_in_the_references(path):
+    listed = " ".join(references()).replace("%3C", "<").replace("%3E", ">")
+    text = path.read_text(encoding="utf-8").replace("%3C", "<").replace("%3E", ">")
+    papers = re.findall(r"doi\.org/([^\s\")]+(?:\([^\s)]*\)[^\s\")]*)*)|arxiv\.org/abs/([\d.]+\d)", text)
+    assert [doi or arxiv for doi, arxiv in papers if (doi or arxiv) not in listed] == []
+
+
+def minutes_shown(text: str) -> int:
+    """Read "3 h 10 min" as 190."""
+    hours, rest = re.search(r"(?:(\d+)\s*h)?\s*(?:(\d+)\s*min)?\s*$", text.strip()).groups()
+    return 60 * int(hours or 0) + int(rest or 0)
+
+
+def rows_with_chapters(page: str) -> list[list[str]]:
+    text = (ROOT / "book" / page).read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [row for row in rows if ".ipynb)" in "".join(row) or row[0].strip() == "in all"]
+
+
+def chapters_of(text: str) -> list[str]:
+    return re.findall(r"\((\d\d_\w+)\.ipynb\)", text)
+
+
+@pytest.fixture(scope="module")
+def chapter_minutes() -> dict[str, int]:
+    """What each chapter's time is, which the rules of the notebooks hold it to."""
+    return {path.stem: minutes(nbformat.read(path, as_version=4)) for path in CHAPTERS}
+
+
+def test_hours_of_the_routes_are_sums_of_the_chapters_times(chapter_minutes):
+    *parts, total = [row for row in rows_with_chapters("index.md") if " · " in "".join(row) or "in all" in row[0]]
+    assert len(parts) == 4
+    sums = [0, 0, 0]
+    for _, *cells in (row[:4] for row in parts):
+        for route, cell in enumerate(cells):
+            expected = sum(chapter_minutes[name] for name in chapters_of(cell))
+            assert minutes_shown(cell) == expected
+            sums[route] += expected
+    assert [minutes_shown(cell) for cell in total[1:4]] == sums
+    assert sum(chapter_minutes.values()) == sums[2]
+
+
+@pytest.mark.parametrize("page", ["index.md", "teaching.md"])
+def test_times_in_the_last_column_are_sums_of_the_chapters_times(page, chapter_minutes):
+    rows = [row for row in rows_with_chapters(page) if " · " not in "".join(row) and "in all" not in row[0]]
+    assert len(rows) >= 4
+    for row in rows:
+        assert minutes_shown(row[-1]) == sum(chapter_minutes[name] for name in chapters_of("".join(row)))
+
+
+def test_teachers_guide_plans_every_chapter():
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    plans = dict(re.findall(r"^### (\d+\. .+)\n((?:(?!^#).*\n)*)", text, flags=re.MULTILINE))
+    titles = [nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ") for path in CHAPTERS]
+    assert list(plans) == titles
+    for number, plan in enumerate(plans.values(), start=1):
+        assert re.findall(r"^- \*\*(.+?):\*\*", plan, flags=re.MULTILINE) == LESSON
+        assert set(re.findall(r"\b(\d+)\.\d\b", plan.partition("**Set:**")[2])) == {str(number)}
+    said = re.findall(r"^\| (\d+) \| \"", text, flags=re.MULTILINE)
+    assert sorted(set(map(int, said))) == list(range(1, len(CHAPTERS) + 1))
+
+
+def test_teachers_guide_sets_exercises_that_exist():
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    there = {
+        f"{int(path.name[:2])}.{number}"
+        for path in CHAPTERS
+        for number in re.findall(r"### Exercise (\d)", path.read_text(encoding="utf-8"))
+    }
+    wanted = re.findall(r"\b\d+\.\d\b", " ".join(re.findall(r"\*\*Set:\*\* (.+)", text)))
+    assert len(wanted) > 30
+    assert set(wanted) <= there
+
+
+def test_changelog_has_the_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", changelog, flags=re.MULTILINE)[:2] == ["Unreleased", project["version"]]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md", "book/running.md"])
+def test_commands_of_make_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", text, flags=re.MULTILINE))
+    assert named and named <= set(targets)
+
+
+def test_status_page_measures_and_tells_no_path():
+    told = {**environment_table.versions(), **environment_table.hardware()}
+    assert told["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert told["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert told["cores"].isdigit()
+    assert not [value for value in told.values() if re.search(r"(^|\s)/|" + re.escape(socket.gethostname()), value)]

@@ -839,6 +839,7 @@ def test_nobody_waits_for_pytorch_to_read_the_help(tmp_path: Path):
     [
         ("resnet1d", ("--leads", "12", "--filters", "4")),
         ("compact", ("--size", "16", "--filters", "2")),
+        ("compact_differences", ("--leads", "12", "--size", "16", "--filters", "2")),
         ("gated_fusion", ("--size", "16", "--set", "width=8")),
     ],
 )
@@ -850,7 +851,7 @@ def test_any_model_is_trained_and_judged(name: str, settings: tuple[str, ...], p
     )
     model = training.load_checkpoint(tmp_path / "best.pt")
     recipe = models.signal_recipe(model)
-    images = datasets.DEFAULT_IMAGES if "images" in model.inputs else None
+    images = models.image_recipe(model, judging=True)
     size = model.settings.get("size", 256)
     dataset = datasets.from_data(practice_root, "val", size, images=images, signals=recipe)
     y_true, y_prob = training.predict(model, dataset, device="cpu")

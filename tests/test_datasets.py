@@ -504,6 +504,29 @@ def test_a_recipe_chooses_images_and_their_white():
     assert np.abs(images.astype(int) - expected[:, [2, 1, 5, 4, 8, 7]]).max() <= 1
 
 
+@pytest.mark.parametrize("wanted", [("DIF",), ("DIF", "GAF"), ("GAF", "MTF", "RP", "DIF")])
+def test_a_recipe_may_ask_for_signed_differences(wanted):
+    x, labels = some_signals()
+    images = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(fields=wanted))[:][0].numpy()
+    for row, record in enumerate(x.astype(np.float32)):
+        nine = fields.images(record, SIZE)
+        for lead in range(3):
+            field = fields.resize(fields.grey("DIF", fields.difference(record[lead])), SIZE)
+            made = dict(zip(fields.FIELDS, nine[3 * lead : 3 * lead + 3], strict=True)) | {"DIF": field * 255}
+            found = images[row, lead * len(wanted) : (lead + 1) * len(wanted)]
+            expected = np.stack([np.floor(made[name]) for name in wanted])
+            assert np.abs(found - expected).max() <= 1
+
+
+def test_a_recipe_may_ask_for_other_leads():
+    voltages = np.random.default_rng(0).normal(size=(2, 12, 300))
+    recipe = datasets.ImageRecipe(leads=("V6", "aVR"), fields=("RP",))
+    dataset = datasets.prepare(voltages, np.zeros((2, 4)), size=SIZE, images=recipe)
+    expected = signals.preprocess(voltages, leads=("V6", "aVR"))
+    np.testing.assert_array_equal(dataset.signals, expected)
+    assert dataset[:][0].shape == (2, 2, SIZE, SIZE)
+
+
 def test_views_are_windows_at_equal_distances():
     x, labels = some_signals()
     recipe = datasets.ImageRecipe(window=20, views=4)
@@ -529,12 +552,30 @@ def test_random_windows_lie_everywhere_in_the_record_and_follow_the_seed():
     assert torch.equal(dataset[[0] * 400][0], images)
 
 
+def test_a_shift_turns_each_record_round_by_another_number_of_samples():
+    x, labels = some_signals()
+    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(shift=True))
+    torch.manual_seed(0)
+    images = dataset[[3] * 200][0]
+    turned = np.stack([np.roll(x[3], by, axis=-1) for by in range(x.shape[-1])]).astype(np.float32)
+    expected = {image.tobytes() for image in render.render(turned, SIZE)}
+    found = {image.numpy().tobytes() for image in images}
+    assert found <= expected and len(found) > 0.9 * len(expected)
+    torch.manual_seed(0)
+    assert torch.equal(dataset[[3] * 200][0], images)
+    with pytest.raises(SettingError, match="workers"):
+        datasets.loader(dataset, 2, workers=2)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
+        {"window": 10, "views": 2, "shift": True},
         {"fields": ()},
         {"fields": ("GAF", "GAF")},
         {"fields": ("XYZ",)},
+        {"leads": ("I", "V9")},
+        {"leads": ()},
         {"window": 1},
         {"views": 2},
         {"window": 10, "views": -1},

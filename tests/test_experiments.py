@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from ecgcourse import practice, ptbxl
@@ -27,6 +28,8 @@ signals = { window = 300, gain = 0.2 }
 views = 3
 [arms.both]
 mean_of = ["plain", "windows"]
+[arms.weighed]
+stacked_of = ["plain", "windows"]
 """
 
 
@@ -90,7 +93,7 @@ def test_folds_are_kept_apart(run, small_root: Path):
 def test_arms_are_trained_judged_and_averaged(run, quick, small_root: Path, monkeypatch: pytest.MonkeyPatch):
     data = run.Records.open(small_root)
     rows = run.run(quick, data, cross_validated=False).set_index("arm")
-    assert rows.index.tolist() == ["plain", "windows", "both"]
+    assert rows.index.tolist() == ["plain", "windows", "both", "weighed"]
     assert (rows["low"] <= rows["auroc"]).all() and (rows["auroc"] <= rows["high"]).all()
     parts = []
     for name in ("plain", "windows"):
@@ -102,9 +105,67 @@ def test_arms_are_trained_judged_and_averaged(run, quick, small_root: Path, monk
         parts.append(np.stack([np.log(y_prob / (1 - y_prob)) for _, y_prob in found]))
     areas = [roc_auc_score(y_true, one, average="macro") for one in expit(np.mean(parts, axis=0))]
     assert rows.loc["both", "auroc"] == pytest.approx(np.mean(areas))
+    # Weighed by a logistic regression per class, which learned from records that no part was trained on.
+    areas = []
+    for seed in (0, 1):
+        unseen, judged = (
+            [run.probabilities(quick.arms[name], seed, data, inside) for name in ("plain", "windows")]
+            for inside in (True, False)
+        )
+        for k in range(4):
+            x, x_judged = (logit(np.stack([y_prob[:, k] for _, y_prob in part], axis=1)) for part in (unseen, judged))
+            regression = LogisticRegression().fit(x, unseen[0][0][:, k])
+            areas.append(roc_auc_score(y_true[:, k], regression.decision_function(x_judged)))
+    assert rows.loc["weighed", "auroc"] == pytest.approx(np.mean(areas))
     # What was trained isn't trained again.
     monkeypatch.setattr(run, "train_and_judge", lambda *_: pytest.fail("trained twice"))
     pd.testing.assert_frame_equal(run.run(quick, data, cross_validated=False).set_index("arm"), rows)
+
+
+def test_weights_of_a_joint_arm_are_learned_on_other_groups_in_cross_validation(run, quick, small_root: Path):
+    data = run.Records.open(small_root)
+    rows = run.run(quick, data, cross_validated=True).set_index("arm")
+    found = [run.probabilities(quick.arms[name], 0, data, True) for name in ("plain", "windows")]
+    folds = np.concatenate([data.folds[test] for _, test in data.splits(True)])
+    y_true, y_prob = run.joined(quick.arms["weighed"], quick.arms, 0, data, True)
+    inside = np.isin(folds, (3, 4))
+    for k in range(4):
+        x = logit(np.stack([part[:, k] for _, part in found], axis=1))
+        regression = LogisticRegression().fit(x[~inside], y_true[~inside, k])
+        np.testing.assert_allclose(y_prob[inside, k], regression.predict_proba(x[inside])[:, 1], atol=1e-6)
+    assert np.isfinite(rows["auroc"]).all()
+
+
+def test_frozen_parts_are_trained_first(run, small_root: Path, tmp_path: Path):
+    (tmp_path / "late.toml").write_text("""
+question = "Does it run?"
+seeds = 1
+[arms.late]
+model = "late_fusion"
+[arms.late.settings]
+signal = "cnn1d"
+image = "compact"
+hidden = 8
+size = 16
+freeze = true
+signal_settings = { filters = 2 }
+image_settings = { filters = 2 }
+[arms.late.training]
+epochs = 1
+device = "cpu"
+optimizer = "adamw"
+""")
+    data, arm = run.Records.open(small_root), run.read(tmp_path / "late.toml").arms["late"]
+    trained = []
+    original = run._trained
+
+    def watched(settings, *others):
+        trained.append(settings["name"])
+        return original(settings, *others)
+
+    run._trained = watched
+    assert run.train_and_judge(arm, 0, data, *data.splits(False)[0]).shape[1] == 4
+    assert trained == ["cnn1d", "compact"]
 
 
 def test_a_repeated_training_gives_the_same_probabilities(run, quick, small_root: Path):

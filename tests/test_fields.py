@@ -77,6 +77,14 @@ def test_recurrence_is_pyts(leads):
         np.testing.assert_allclose(fields.recurrence(lead), field, atol=1e-12)
 
 
+def test_difference_keeps_the_sign_that_recurrence_drops(leads):
+    for lead in leads.astype(float):
+        field = fields.difference(lead)
+        np.testing.assert_array_equal(field, np.subtract.outer(lead, lead))
+        np.testing.assert_allclose(np.abs(field), fields.recurrence(lead), atol=1e-15)
+        np.testing.assert_allclose(fields.difference(1 - lead), -field, atol=1e-15)
+
+
 def test_the_originals_clip_never_happens(leads):
     assert max(fields.recurrence(lead).max() for lead in leads) <= 1
 
@@ -106,7 +114,9 @@ def test_mtf_stops_at_grey_level_51(leads):
     assert fields.images(leads)[1::3].max() <= 51
 
 
-@pytest.mark.parametrize("function", [fields.gramian_angular, fields.markov_transition, fields.recurrence])
+@pytest.mark.parametrize(
+    "function", [fields.gramian_angular, fields.markov_transition, fields.recurrence, fields.difference]
+)
 @pytest.mark.parametrize(
     ("x", "words"),
     [

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from ecgcourse import models, training
+from ecgcourse.datasets import ImageRecipe, prepare, to_float
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.models.alexnet_attention import SelfAttention
 
@@ -18,6 +20,7 @@ SMALL = {
     "cnn": {"filters": 2, "hidden": 8, "size": 32},
     "cnn1d": {"filters": 4},
     "compact": {"filters": 2, "size": 32},
+    "compact_differences": {"filters": 2, "size": 32},
     "early_fusion": {"signal_settings": {"hidden": 8}, "image_settings": {"filters": 2}, "hidden": 8, "size": 67},
     "gated_fusion": {
         "signal_settings": {"filters": 4},
@@ -54,7 +57,8 @@ def small(name: str, seed: int = 0, **settings) -> nn.Module:
 def batch(model: nn.Module, n_records: int = 4) -> list[torch.Tensor]:
     """Random signals, images or both, as the model takes them."""
     generator = torch.Generator().manual_seed(1)
-    size, leads, channels = (model.settings.get(name, 1) for name in ("size", "leads", "in_channels"))
+    size, leads = (model.settings.get(name, 1) for name in ("size", "leads"))
+    channels = model.settings.get("in_channels", leads)
     shapes = {"signals": (n_records, leads, 32), "images": (n_records, channels, size, size)}
     return [torch.rand(shapes[kind], generator=generator) for kind in model.inputs]
 
@@ -118,6 +122,8 @@ def test_every_model_takes_its_default_shape(name):
     with torch.device("meta"):
         model = models.create(name).eval()
         shapes = {"signals": (2, 3, 32), "images": (2, 9, 256, 256)}
+        if name == "compact_differences":
+            shapes["images"] = (2, 3, 64, 64)
         inputs = [torch.empty(shapes[kind]) for kind in models.inputs(name)]
         assert model(*inputs).shape == (2, 4)
         assert model.embed(*inputs).shape == (2, model.embedding_size)
@@ -158,7 +164,7 @@ def test_another_number_of_classes(name):
 def test_images_of_another_shape_are_refused(name):
     model = small(name).eval()
     size = model.settings["size"]
-    for shape in [(2, 9, size + 1, size + 1), (2, 3, size, size), (9, size, size), (2, 9, size, size - 1)]:
+    for shape in [(2, 9, size + 1, size + 1), (2, 5, size, size), (9, size, size), (2, 9, size, size - 1)]:
         inputs = dict(zip(model.inputs, batch(model, 2), strict=True)) | {"images": torch.zeros(shape)}
         with pytest.raises(DataError, match=rf"images of shape .*\(B, \d, {size}, {size}\)"):
             model(*inputs.values())
@@ -184,6 +190,24 @@ def test_all_leads_or_those_of_the_images(name):
         assert model(*batch(model)).shape == (4, 4)
     with pytest.raises(SettingError, match="leads=5"):
         small(name, leads=5)
+
+
+def test_models_say_which_images_they_take():
+    assert models.image_recipe(small("gru")) is None
+    for judging in (False, True):
+        assert models.image_recipe(small("compact"), judging) == ImageRecipe()
+        assert models.image_recipe(small("gated_fusion"), judging) == ImageRecipe()
+    for leads in (3, 12):
+        model = small("compact_differences", leads=leads)
+        learning, judging = models.image_recipe(model), models.image_recipe(model, judging=True)
+        assert (learning.views, judging.views) == (0, 8)
+        assert learning == replace(judging, views=0)
+        assert len(learning.leads) == leads and learning.fields == ("DIF",)
+        x = torch.rand(2, 12, 300).numpy()
+        dataset = prepare(x, torch.zeros(2, 4), size=32, images=learning)
+        assert model(to_float(dataset[:][0])).shape == (2, 4)
+    with pytest.raises(SettingError, match="leads=5"):
+        small("compact_differences", leads=5)
 
 
 def test_models_of_images_alone_want_no_signals():
@@ -266,6 +290,11 @@ def test_weights_of_mobilenet():
 def test_at_full_width_on_photographs_they_are_the_published_networks(name, settings, published):
     # The counts that torchvision documents for its networks with 1000 classes.
     assert counted(name, **settings, in_channels=3, n_classes=1000, size=224) == published
+
+
+def test_weights_of_compact_differences():
+    assert counted("compact_differences") == counted("compact", in_channels=3) == 99_482
+    assert counted("compact_differences", leads=12) == counted("compact", in_channels=12)
 
 
 def test_weights_of_compact():

@@ -41,6 +41,7 @@ FIGURES = {
     "attribution": lambda: plots.attribution(SIGNALS, SIGNALS - 0.5, FS, mask=SIGNALS > 0.9, title="explained"),
     "field_image": lambda: plots.field_image(IMAGES[0], SIGNALS[0], FS, title="an image"),
     "nine_images": lambda: plots.nine_images(IMAGES, SIGNALS, FS, title="nine images"),
+    "leads_and_images": lambda: plots.leads_and_images(SIGNALS, IMAGES, FS, title="a sheet", synthetic=True),
     "training_curves": lambda: plots.training_curves(HISTORY),
     "roc": lambda: plots.roc(Y_TRUE, Y_PROB, title="curves"),
     "confusion_tables": lambda: plots.confusion_tables(TABLE, title="tables"),
@@ -490,3 +491,31 @@ def test_a_sample_that_is_not_finite_is_named():
     record[4, 17] = np.nan
     with pytest.raises(DataError, match=r"record\[4, 17\] is nan"):
         plots.ecg_paper(record, FS)
+
+
+# --- leads above their images ---
+
+
+def test_leads_and_images_shows_each_image_under_its_lead():
+    figure = plots.leads_and_images(SIGNALS, IMAGES, FS, synthetic=True)
+    traces, images = figure.axes[:3], figure.axes[3:]
+    for ax, name, signal in zip(traces, ("I", "II", "V2"), SIGNALS, strict=True):
+        assert ax.get_ylabel() == f"{name} (mV)"
+        np.testing.assert_array_equal(ax.lines[0].get_ydata(), signal)
+    for ax, image, white in zip(images, IMAGES, 3 * [255, 51, 255], strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), image)
+        assert ax.images[0].get_clim() == (0, white)
+    assert [ax.get_xlabel() for ax in images if ax.get_xlabel()] == [f"lead {n}: time (s)" for n in ("I", "II", "V2")]
+    assert len({ax.get_ylim() for ax in traces}) == 1, "one scale"
+    assert min(ax.get_position().y0 for ax in traces) > max(ax.get_position().y1 for ax in images)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_leads_and_images_marks_what_is_synthetic(synthetic):
+    figure = plots.leads_and_images(SIGNALS, IMAGES, FS, synthetic=synthetic)
+    assert any("no patient" in text.get_text() for text in figure.texts) == synthetic
+
+
+def test_leads_and_images_refuses_a_white_that_is_no_grey_level():
+    with pytest.raises(DataError, match="mtf_white is 0"):
+        plots.leads_and_images(SIGNALS, IMAGES, FS, mtf_white=0)

@@ -325,3 +325,45 @@ def test_bad_settings_are_refused():
     for white in (0.5, float("nan"), float("inf")):
         with pytest.raises(SettingError, match="mtf_white"):
             render.render(x, mtf_white=white)
+
+
+# --- signed differences
+
+
+@pytest.mark.parametrize(("length", "size"), [(1000, 256), (128, 64), (50, 50), (7, 20)])
+def test_differences_are_the_resized_field(length, size):
+    x = np.random.default_rng(0).random((3, 2, length)).astype(np.float32)
+    found = render.differences(x, size)
+    assert found.shape == (3, 2, size, size) and found.dtype == np.uint8
+    for record, images in zip(x.astype(float), found, strict=True):
+        for lead, image in zip(record, images, strict=True):
+            expected = cv2.resize((np.subtract.outer(lead, lead) + 1) / 2, (size, size)) * 255
+            assert np.abs(image - np.floor(expected)).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_differences_of_tensors_are_the_grey_levels_over_255(dtype):
+    x = torch.rand(2, 3, 100, generator=torch.Generator().manual_seed(0))
+    levels = render.differences(x, 32)
+    found = render.differences(x, 32, dtype=dtype, memory_format=torch.channels_last)
+    assert levels.dtype == torch.uint8 and found.dtype == dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, (levels.float() / 255).to(dtype), rtol=0, atol=0)
+
+
+def test_differences_in_parts_are_the_same(monkeypatch):
+    x = np.random.default_rng(0).random((7, 2, 60))
+    whole = render.differences(x, 40)
+    monkeypatch.setattr(render, "CHUNK_BYTES", 1)
+    np.testing.assert_array_equal(render.differences(x, 40), whole)
+    assert render.differences(x[:0], 40).shape == (0, 2, 40, 40)
+
+
+@pytest.mark.parametrize(
+    "x", [np.zeros((2, 5)), np.full((1, 1, 5), 1.5), np.full((1, 1, 5), np.nan), np.zeros((1, 1, 5), int)]
+)
+def test_differences_refuse_what_render_refuses(x):
+    with pytest.raises(DataError, match="render: x"):
+        render.differences(x, 4)
+    with pytest.raises(SettingError, match="dtype"):
+        render.differences(torch.zeros(1, 1, 5), 4, dtype=torch.int32)

@@ -723,6 +723,17 @@ def test_schedules_and_weights_are_checked(settings: dict):
         a_config(**settings)
 
 
+def test_the_running_mean_forgets_where_it_began():
+    model = nn.BatchNorm1d(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    averaged = training._running_mean(model, optimizer, 0.99)
+    for _ in range(300):
+        # Of a variance of 0.01, where running variances begin with 1.
+        model(torch.tensor([[-0.1], [0.1]]) / 2**0.5).sum().backward()
+        optimizer.step()
+    assert averaged.module.running_var.item() == pytest.approx(0.01, rel=0.05)
+
+
 def test_the_running_mean_of_the_weights_is_judged_and_kept(tmp_path: Path):
     passed, model, val = [], a_model(), a_dataset(12, 1)
     watch = register_optimizer_step_post_hook(lambda *_: passed.append(parameters(model)))
@@ -730,8 +741,8 @@ def test_the_running_mean_of_the_weights_is_judged_and_kept(tmp_path: Path):
     watch.remove()
     assert len(passed) == 3
     weight, bias = passed[0]
-    for now in passed[1:]:
-        weight, bias = 0.6 * weight + 0.4 * now[0], 0.6 * bias + 0.4 * now[1]
+    for kept, now in zip((2 / 11, 3 / 12), passed[1:], strict=True):
+        weight, bias = kept * weight + (1 - kept) * now[0], kept * bias + (1 - kept) * now[1]
     np.testing.assert_allclose(parameters(model)[0], weight, atol=1e-7)
     np.testing.assert_allclose(parameters(training.load_checkpoint(tmp_path / "best.pt"))[1], bias, atol=1e-7)
     weights = training.positive_weights(a_dataset().labels).numpy()

@@ -21,6 +21,8 @@ METADATA = {
 }
 KEPT_CELL_METADATA = ("mystnb", "tags")
 TIMEOUT_S = 600
+# A slow reader's pace, for text that has to be understood.
+WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_AN_EXERCISE = 120, 10, 6
 # Set by a user or an outer tool, these would change the outputs.
 OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
 
@@ -35,6 +37,17 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
         )
     return notebook
+
+
+def minutes(notebook: nbformat.NotebookNode) -> int:
+    """Estimate how long a chapter takes, in minutes, to the nearest five: reading, code and exercises."""
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    shown = [
+        cell for cell in notebook.cells if cell.cell_type == "code" and "hide-cell" not in cell.metadata.get("tags", [])
+    ]
+    lines = sum(len(cell.source.splitlines()) for cell in shown)
+    exercises = sum(cell.source.count("### Exercise ") for cell in notebook.cells if cell.cell_type == "markdown")
+    return 5 * round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE + exercises * MINUTES_AN_EXERCISE) / 5)
 
 
 def run(

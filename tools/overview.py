@@ -40,7 +40,7 @@ def one_record() -> tuple[np.ndarray, np.ndarray]:
 def draw_leads(axes: list[Axes], x: np.ndarray) -> None:
     for ax, lead, name, colour in zip(axes, x, LEADS, COLOURS, strict=True):
         ax.plot(np.arange(len(lead)) / SAMPLING_RATE, lead, color=colour, linewidth=0.9)
-        ax.text(-0.03, 0.5, name, transform=ax.transAxes, ha="right", va="center", color=colour, weight="bold")
+        ax.text(-0.03, 0.5, name, transform=ax.transAxes, ha="right", va="center", color=colour, weight="bold", size=13)
         ax.set_axis_off()
 
 
@@ -54,7 +54,7 @@ def draw_images(axes: list[Axes], images: np.ndarray) -> None:
             spine.set_color(COLOURS[number // 3])
             spine.set_linewidth(1.4)
         if number < 3:
-            ax.set_title(("GAF", "MTF", "RP")[number], fontsize=9, color=INK, pad=3)
+            ax.set_title(("GAF", "MTF", "RP")[number], fontsize=11, color=INK, pad=3)
 
 
 def draw_network(ax: Axes) -> None:
@@ -89,17 +89,17 @@ def draw_classes(ax: Axes) -> None:
     for row, (name, meaning) in enumerate(CLASS_NAMES.items()):
         y = 0.84 - 0.225 * row
         ax.plot(0.03, y, "o", color="#CC79A7", markersize=9, clip_on=False)
-        ax.text(0.14, y + 0.005, name, weight="bold", va="bottom", color=INK, fontsize=10)
-        ax.text(0.14, y - 0.015, meaning, va="top", color=INK, fontsize=8)
+        ax.text(0.12, y + 0.005, name, weight="bold", va="bottom", color=INK, fontsize=13)
+        ax.text(0.12, y - 0.015, meaning, va="top", color=INK, fontsize=9)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.set_axis_off()
 
 
 def draw(x: np.ndarray, images: np.ndarray) -> plt.Figure:
-    figure = plt.figure(figsize=(12, 3.5), dpi=150)
+    figure = plt.figure(figsize=(9, 3.2), dpi=200)
     columns = figure.add_gridspec(
-        1, 4, width_ratios=(3.1, 3.0, 3.0, 1.75), wspace=0.16, left=0.035, right=0.995, top=0.8, bottom=0.04
+        1, 4, width_ratios=(2.9, 3.0, 2.5, 2.5), wspace=0.16, left=0.04, right=0.995, top=0.78, bottom=0.03
     )
     leads = columns[0].subgridspec(3, 1, hspace=0.15).subplots()
     grid = columns[1].subgridspec(3, 3, wspace=0.06, hspace=0.06).subplots()
@@ -108,10 +108,10 @@ def draw(x: np.ndarray, images: np.ndarray) -> plt.Figure:
     draw_images(list(grid.flat), images)
     draw_network(network)
     draw_classes(classes)
-    titles = ("three leads of a synthetic record", "nine images", "AlexNet", "four probabilities")
+    titles = ("3 synthetic leads", "9 images", "AlexNet", "4 probabilities")
     for number, title in enumerate(titles):
         box = columns[number].get_position(figure)
-        figure.text((box.x0 + box.x1) / 2, 0.94, title, ha="center", va="center", fontsize=12, color=INK)
+        figure.text((box.x0 + box.x1) / 2, 0.94, title, ha="center", va="center", fontsize=13, color=INK)
         if number:
             figure.text(box.x0 - 0.021, 0.94, "→", ha="center", va="center", fontsize=15, color=INK)
     return figure

@@ -13,8 +13,11 @@ TOC = Path(__file__).resolve().parents[1] / "_toc.yml"
 
 def entries(toc: dict) -> list[str]:
     """List the files that a table of contents names, in reading order, its root first."""
-    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
-    return [toc["root"], *(chapter["file"] for chapter in chapters)]
+    return [toc["root"], *(file for part in toc["parts"] for file in _files(part["chapters"]))]
+
+
+def _files(chapters: list[dict]) -> list[str]:
+    return [file for chapter in chapters for file in (chapter["file"], *_files(chapter.get("sections", [])))]
 
 
 def missing(html: Path, files: list[str]) -> list[str]:

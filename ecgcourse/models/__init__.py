@@ -10,6 +10,7 @@ from ecgcourse.models.alexnet_attention import AlexNetAttention
 from ecgcourse.models.cnn import CNN
 from ecgcourse.models.cnn1d import CNN1d
 from ecgcourse.models.compact import Compact
+from ecgcourse.models.compact_differences import CompactDifferences
 from ecgcourse.models.early_fusion import EarlyFusion
 from ecgcourse.models.gated_fusion import GatedFusion
 from ecgcourse.models.image_fusion import ImageFusion
@@ -17,13 +18,13 @@ from ecgcourse.models.joint_fusion import JointFusion
 from ecgcourse.models.late_fusion import LateFusion
 from ecgcourse.models.mobilenet import MobileNet
 from ecgcourse.models.recurrent import GRU, LSTM
-from ecgcourse.models.registry import REGISTRY, create, inputs, names, signal_recipe
+from ecgcourse.models.registry import REGISTRY, create, image_recipe, inputs, names, signal_recipe
 from ecgcourse.models.resnet import ResNet
 from ecgcourse.models.resnet1d import ResNet1d
 from ecgcourse.models.stacking import Stacking
 from ecgcourse.models.vgg import VGG
 
-__all__ = ["REGISTRY", "Stacking", "create", "inputs", "names", "signal_recipe"]
+__all__ = ["REGISTRY", "Stacking", "create", "image_recipe", "inputs", "names", "signal_recipe"]
 
 REGISTRY.update(
     alexnet=AlexNet,
@@ -31,6 +32,7 @@ REGISTRY.update(
     cnn=CNN,
     cnn1d=CNN1d,
     compact=Compact,
+    compact_differences=CompactDifferences,
     early_fusion=EarlyFusion,
     gated_fusion=GatedFusion,
     gru=GRU,

@@ -82,7 +82,7 @@ class Compact(nn.Module):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, 16 · `filters`)."""
-        check_images("Compact", images, self.settings["in_channels"], self.settings["size"])
+        check_images("Compact", images, self.features[0].num_features, self.settings["size"])
         found = self.features(images)
         return torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1)
 

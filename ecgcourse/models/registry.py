@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from ecgcourse.datasets import ImageRecipe
 from ecgcourse.errors import SettingError, in_words, shown
 from ecgcourse.ptbxl import LEADS
 from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
@@ -46,6 +47,23 @@ def signal_recipe(model: nn.Module) -> SignalRecipe | None:
     if "signals" not in getattr(model, "inputs", ()):
         return None
     return SignalRecipe(LEADS_BY_COUNT[model.settings["leads"]], model.scaling)
+
+
+def image_recipe(model: nn.Module, judging: bool = False) -> ImageRecipe | None:
+    """Which images a model takes and how they are made; None for a model that takes signals alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As :func:`create` makes them.
+    judging : bool
+        For a model that learns from windows at random places: several windows at fixed places, from the first
+        sample to the last, over which logits are averaged.
+    """
+    if "images" not in getattr(model, "inputs", ("images",)):
+        return None
+    make = getattr(model, "image_recipe", None)
+    return ImageRecipe() if make is None else make(judging)
 
 
 def create(name: str, **settings) -> nn.Module:

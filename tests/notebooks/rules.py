@@ -11,22 +11,29 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from tools.notebooks import METADATA
+from tools.notebooks import METADATA, minutes
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 
 MAX_BYTES = 1_500_000
-MAX_LINES = 25
+MAX_LINES = 15
 MAX_IGNORED_CELLS = 6
 MIN_ALT_CHARACTERS = 30
 SECTIONS = (
     "What you will be able to do",
     "What you need",
     "What to remember",
+    "Test yourself",
     "Exercises",
     "Where to read on",
 )
+# Chapters in which the original's code has a mistake, or a choice, that teaches something.
+CASES = (3, 5, 6, 7, 8, 10, 11, 12, 13)
+MOST_REMEMBERED = 5
+QUESTIONS = range(3, 6)
+EXERCISES = range(3, 6)
+NO_ANSWER = "no answer yet"
 INSTALL = """\
 import importlib.util
 
@@ -57,8 +64,12 @@ def address() -> str:
 
 
 def public_names() -> set[str]:
-    """List the functions and classes that the package's modules define without a leading underscore."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "ecgcourse").rglob("*.py"))
+    """List the functions and classes that the package's modules define without a leading underscore.
+
+    Solutions of exercises don't count: a notebook defines them too.
+    """
+    paths = (path for path in (ROOT / "ecgcourse").rglob("*.py") if path.parent.name != "exercises")
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in paths)
     return {name for tree in trees for name in _definitions(tree.body) if not name.startswith("_")}
 
 
@@ -70,6 +81,17 @@ def prose(notebook: Notebook) -> str:
     """Join the Markdown cells, fenced code left out."""
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     return re.sub(r"^```[^{\n]*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def is_chapter(path: Path) -> bool:
+    """Whether a notebook is a numbered chapter; the others are pages beside them."""
+    return bool(re.match(r"\d\d_", path.name))
+
+
+def figure_prefix(notebook: Notebook) -> str:
+    """Return what the names of a notebook's figures start with: its chapter's number or its own name."""
+    path = notebook.path
+    return f"fig-ch{path.name[:2]}-" if is_chapter(path) else f"fig-{path.stem}-"
 
 
 def headings(notebook: Notebook) -> list[tuple[int, str]]:
@@ -131,6 +153,15 @@ def starts_with_numbered_title(notebook: Notebook) -> list[str]:
     if first.cell_type != "markdown" or not first.source.startswith(f"# {number}. "):
         return [f"the first cell must start with '# {number}. Title'"]
     titles = [text for level, text in headings(notebook) if level == 1]
+    return [] if len(titles) == 1 else [f"more than one level-1 heading: {titles}"]
+
+
+def starts_with_title(notebook: Notebook) -> list[str]:
+    """A page beside the chapters has one title, without a number."""
+    titles = [text for level, text in headings(notebook) if level == 1]
+    first = notebook.cells[0]
+    if first.cell_type != "markdown" or not re.match(r"# [^\d\s]", first.source):
+        return ["the first cell must start with '# Title', without a number"]
     return [] if len(titles) == 1 else [f"more than one level-1 heading: {titles}"]
 
 
@@ -222,8 +253,8 @@ def _figure_problems(notebook: Notebook, cell: Notebook, follower: Notebook | No
         yield f"mystnb.image.alt has fewer than {MIN_ALT_CHARACTERS} characters"
     if not settings.get("figure", {}).get("caption"):
         yield "mystnb.figure.caption is missing"
-    if not settings.get("figure", {}).get("name", "").startswith(f"fig-ch{notebook.path.name[:2]}-"):
-        yield f"mystnb.figure.name does not start with fig-ch{notebook.path.name[:2]}-"
+    if not settings.get("figure", {}).get("name", "").startswith(figure_prefix(notebook)):
+        yield f"mystnb.figure.name does not start with {figure_prefix(notebook)}"
     if follower is None or follower.cell_type != "markdown":
         yield "no Markdown cell after the figure says what to see in it"
 
@@ -235,29 +266,89 @@ def has_the_sections(notebook: Notebook) -> list[str]:
     sections = [text for level, text in headings(notebook) if level == 2]
     if [text for text in sections if text in SECTIONS] != list(SECTIONS):
         problems.append(f"level-2 sections must include, in this order: {', '.join(SECTIONS)}")
-    elif sections[:2] != list(SECTIONS[:2]) or sections[-3:] != list(SECTIONS[-3:]):
+    elif sections[:2] != list(SECTIONS[:2]) or sections[-4:] != list(SECTIONS[-4:]):
         problems.append("a chapter's own sections stand between 'What you need' and 'What to remember'")
     return problems
 
 
+def section(notebook: Notebook, title: str) -> str:
+    """Join the Markdown of one level-2 section, without its heading; "" where there is none."""
+    parts = re.split(r"^## +(.+?)\s*$", prose(notebook), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True)).get(title, "")
+
+
+def says_what_is_needed(notebook: Notebook) -> list[str]:
+    """What you need: a table of concept, why and where; then the time, as ``tools/notebooks.py`` counts it."""
+    text = section(notebook, "What you need")
+    problems = [] if "| concept | why | where |" in text else ["'What you need' has no table concept, why, where"]
+    stated = re.findall(r"^Time: about (\d+) minutes", text, flags=re.MULTILINE)
+    counted = minutes(notebook)
+    return problems if stated == [str(counted)] else [*problems, f"'Time: about {counted} minutes' is not stated"]
+
+
+def can_be_remembered(notebook: Notebook) -> list[str]:
+    lines = re.findall(r"^- ", section(notebook, "What to remember"), flags=re.MULTILINE)
+    return [] if 1 <= len(lines) <= MOST_REMEMBERED else [f"'What to remember' has {len(lines)} lines; at most 5"]
+
+
+def asks_questions(notebook: Notebook) -> list[str]:
+    """Test yourself: three to five questions, each with its answer folded below it."""
+    asked = re.findall(
+        r"<details>\s*<summary>[^<]+\?</summary>\n\n.+?\n\n</details>",
+        section(notebook, "Test yourself"),
+        flags=re.DOTALL,
+    )
+    return [] if len(asked) in QUESTIONS else [f"'Test yourself' has {len(asked)} folded questions, not 3 to 5"]
+
+
+def teaches_its_case(notebook: Notebook) -> list[str]:
+    cases = [text for level, text in headings(notebook) if level == 2 and text.startswith("A case: ")]
+    return ["has no section 'A case: …'"] if int(notebook.path.name[:2]) in CASES and not cases else []
+
+
+def names_real_records(notebook: Notebook) -> list[str]:
+    found = prose(notebook).count("**With real records.**")
+    return [] if found == 1 else [f"'**With real records.**' stands {found} times, not once"]
+
+
+def reads_on_with_dois(notebook: Notebook) -> list[str]:
+    return [] if "https://doi.org/" in section(notebook, "Where to read on") else ["'Where to read on' has no DOI"]
+
+
 def solves_its_exercises(notebook: Notebook) -> list[str]:
-    """At least two exercises, each with a solution cell that is folded away."""
-    solutions: dict[str, int] = {}
-    section = exercise = ""
-    for cell in notebook.cells:
-        for marks, text in re.findall(r"^(##+) +(.+?)\s*$", cell.source, flags=re.MULTILINE):
-            if cell.cell_type == "markdown":
-                section = text if marks == "##" else section
-                exercise = text if marks == "###" else ""
-                if section == "Exercises" and exercise:
-                    solutions[exercise] = 0
-        if exercise in solutions and cell.cell_type == "code" and "hide-cell" in tags(cell):
-            solutions[exercise] += cell.metadata.get("mystnb", {}).get("code_prompt_show") == "Show solution"
-    titles = [f"Exercise {number}" for number in range(1, len(solutions) + 1)]
-    problems = [f"'{text}' has no folded solution cell" for text, count in solutions.items() if not count]
-    if not all(text.startswith(title) for text, title in zip(solutions, titles, strict=True)):
-        problems.append(f"exercises must be called Exercise 1, 2, …: {list(solutions)}")
-    return problems if len(solutions) >= 2 else [*problems, "fewer than two exercises"]
+    """Three to five exercises: a stub that was left open, then a folded solution that the check calls right."""
+    starts = [number for number, cell in enumerate(notebook.cells) if _exercise(cell)]
+    titles = [_exercise(notebook.cells[start]) for start in starts]
+    problems = [] if len(starts) in EXERCISES else [f"{len(starts)} exercises, not 3 to 5"]
+    for number, (start, title) in enumerate(zip(starts, titles, strict=True), start=1):
+        key = f"{int(notebook.path.name[:2])}.{number}"
+        stub, solution = [*notebook.cells[start + 1 : start + 3], None, None][:2]
+        if not title.startswith(f"Exercise {number}: "):
+            problems.append(f"'{title}' must be called Exercise {number}: …")
+        if not _says(stub, key, NO_ANSWER) or tags(stub):
+            problems.append(f"exercise {key}: no open stub cell with its check right below the text")
+        if not _says(solution, key, "right.") or not _is_folded(solution):
+            problems.append(f"exercise {key}: no folded solution that its check calls right, below the stub")
+    return problems
+
+
+def _exercise(cell: Notebook) -> str:
+    """Return the title of the exercise that a Markdown cell sets, or ""."""
+    found = re.findall(r"^### +(Exercise .+?)\s*$", cell.source, flags=re.MULTILINE)
+    return found[0] if cell.cell_type == "markdown" and found else ""
+
+
+def _says(cell: Notebook | None, key: str, verdict: str) -> bool:
+    is_code = cell is not None and cell.cell_type == "code"
+    return (
+        is_code
+        and f'exercises.check("{key}"' in cell.source
+        and f"Exercise {key}: {verdict}" in "".join(output_texts(cell))
+    )
+
+
+def _is_folded(cell: Notebook) -> bool:
+    return "hide-cell" in tags(cell) and cell.metadata.get("mystnb", {}).get("code_prompt_show") == "Show solution"
 
 
 def ignored_cells(notebook: Notebook) -> list[Notebook]:
@@ -289,6 +380,30 @@ RULES: tuple[Rule, ...] = (
     links_to_what_exists,
     describes_its_figures,
     has_the_sections,
+    says_what_is_needed,
+    teaches_its_case,
+    names_real_records,
+    can_be_remembered,
+    asks_questions,
     solves_its_exercises,
+    reads_on_with_dois,
+    compares_its_outputs,
+)
+
+# What holds for a page beside the chapters too: it has no frame of sections, and no exercises.
+PAGE_RULES: tuple[Rule, ...] = (
+    is_tidy,
+    is_small,
+    starts_with_title,
+    installs_only_where_missing,
+    was_run_top_to_bottom,
+    ended_without_complaint,
+    names_no_machine,
+    has_short_cells,
+    uses_the_package,
+    defines_nothing_of_the_package,
+    is_portable,
+    links_to_what_exists,
+    describes_its_figures,
     compares_its_outputs,
 )

@@ -14,27 +14,37 @@ from tools.notebooks import tidy
 from tools.pages import entries
 
 TOC = yaml.safe_load((rules.ROOT / "_toc.yml").read_text(encoding="utf-8"))
-CHAPTERS = [name for name in entries(TOC) if re.match(r"\d\d_", name)]
 NOTEBOOKS = sorted(rules.BOOK.glob("*.ipynb"))
+CHAPTERS = [path for path in NOTEBOOKS if rules.is_chapter(path)]
+PAGES = [path for path in NOTEBOOKS if not rules.is_chapter(path)]
 
 
 def by_name(values):
     return pytest.mark.parametrize("rule", values, ids=lambda rule: rule.__name__)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 @by_name(rules.RULES)
 def test_notebook_keeps_rule(path, rule):
     assert rule(rules.read(path)) == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@by_name(rules.PAGE_RULES)
+def test_page_keeps_rule(path, rule):
+    assert rule(rules.read(path)) == []
+
+
 def test_every_page_of_the_contents_exists():
-    files = [(rules.BOOK / name).with_suffix(".ipynb" if name in CHAPTERS else ".md") for name in entries(TOC)]
+    notebooks = {path.stem for path in NOTEBOOKS}
+    files = [rules.BOOK / f"{name}.md" for name in entries(TOC) if name not in notebooks]
     assert [file.name for file in files if not file.is_file()] == []
 
 
 def test_every_notebook_is_in_the_contents():
-    assert [path.stem for path in NOTEBOOKS] == CHAPTERS
+    listed = entries(TOC)
+    assert [path.stem for path in CHAPTERS] == [name for name in listed if re.match(r"\d\d_", name)]
+    assert [path.stem for path in PAGES if path.stem not in listed] == []
 
 
 def test_figure_names_are_unique():
@@ -48,14 +58,33 @@ def test_few_cells_are_ignored():
     assert len(ignored) <= rules.MAX_IGNORED_CELLS, ignored
 
 
-def solution(source):
-    return new_code_cell(source, metadata={"tags": ["hide-cell"], "mystnb": {"code_prompt_show": "Show solution"}})
+QUESTION = "<details>\n<summary>Is it so?</summary>\n\nYes.\n\n</details>"
+NEEDED = """\
+## What you need
+
+| concept | why | where |
+|---|---|---|
+| lead | it is drawn | [glossary](glossary.md) |
+
+Time: about 20 minutes."""
+
+
+def exercise(number):
+    """Return the three cells of an exercise: its text, an open stub, a folded solution."""
+    check = f'exercises.check("3.{number}", answer)'
+    said = [new_output("stream", text=f"Exercise 3.{number}: {word}\n") for word in ("no answer yet. Put", "right.")]
+    folded = {"tags": ["hide-cell"], "mystnb": {"code_prompt_show": "Show solution"}}
+    return [
+        new_markdown_cell(f"### Exercise {number}: count"),
+        new_code_cell(f"answer = ...\n\n{check}", outputs=[said[0]]),
+        new_code_cell(f"answer = {number}\n\n{check}", metadata=folded, outputs=[said[1]]),
+    ]
 
 
 def figure_cell():
     settings = {
         "image": {"alt": "A line that rises from the lower left to the upper right."},
-        "figure": {"caption": "A line.", "name": "fig-ch01-line"},
+        "figure": {"caption": "A line.", "name": "fig-ch03-line"},
     }
     image = new_output("display_data", data={"image/png": "", "text/plain": "<Figure size 640x480>"})
     return new_code_cell("fig = draw()", metadata={"mystnb": settings}, outputs=[image])
@@ -63,31 +92,31 @@ def figure_cell():
 
 @pytest.fixture
 def good(tmp_path) -> nbformat.NotebookNode:
-    """A notebook without a fault. Its cells by number: 2 installs, 5 imports, 6 draws, 12 and 14 solve."""
+    """A notebook without a fault. Its cells by number: 2 installs, 5 imports, 6 draws, 13 is a stub, 14 a solution."""
     markdown = new_markdown_cell
     install = new_code_cell(rules.INSTALL.format(address=rules.address()), metadata={"tags": ["hide-input"]})
     cells = [
-        markdown("# 1. An example"),
+        markdown("# 3. An example"),
         markdown("## What you will be able to do"),
         install,
-        markdown("## What you need"),
-        markdown("## A section of its own\n\nSee [the glossary](glossary.md)."),
+        markdown(NEEDED),
+        markdown("## A case: of its own\n\nSee [the glossary](glossary.md).\n\n**With real records.** The line falls."),
         new_code_cell("from ecgcourse import fields\n\nprint(1)", outputs=[new_output("stream", text="1\n")]),
         figure_cell(),
         markdown("The line rises."),
         new_code_cell("def scale_by_hand(x):\n    return x"),
-        markdown("## What to remember"),
+        markdown("## What to remember\n\n- One.\n- Two."),
+        markdown("## Test yourself\n\n" + "\n\n".join([QUESTION] * 3)),
         markdown("## Exercises"),
-        markdown("### Exercise 1: count"),
-        solution("assert 1 + 1 == 2"),
-        markdown("### Exercise 2"),
-        solution("assert 2 + 2 == 4"),
-        markdown("## Where to read on"),
+        *exercise(1),
+        *exercise(2),
+        *exercise(3),
+        markdown("## Where to read on\n\n- [A paper](https://doi.org/10.1000/1)"),
     ]
     notebook = tidy(new_notebook(cells=cells))
     for count, cell in enumerate(rules.code_cells(notebook), start=1):
         cell.execution_count = count
-    path = tmp_path / "01_example.ipynb"
+    path = tmp_path / "03_example.ipynb"
     nbformat.write(notebook, path)
     return rules.read(path)
 
@@ -95,6 +124,36 @@ def good(tmp_path) -> nbformat.NotebookNode:
 @by_name(rules.RULES)
 def test_rules_accept_a_good_notebook(good, rule):
     assert rule(good) == []
+
+
+def as_page(notebook):
+    """Turn the good chapter into a good page."""
+    notebook.cells[0].source = "# An example"
+    notebook.cells[6].metadata["mystnb"]["figure"]["name"] = "fig-example-line"
+    notebook.path = notebook.path.rename(notebook.path.with_name("example.ipynb"))
+    return notebook
+
+
+@by_name(rules.PAGE_RULES)
+def test_rules_accept_a_good_page(good, rule):
+    assert rule(as_page(good)) == []
+
+
+@pytest.mark.parametrize("title", ["# 1. An example", "An example", "# An example\n\n# Another", "#  "])
+def test_a_page_has_one_title_without_a_number(good, title):
+    page = as_page(good)
+    page.cells[0].source = title
+    assert rules.starts_with_title(page) != []
+
+
+def test_a_pages_figures_are_named_after_it(good):
+    page = as_page(good)
+    page.cells[6].metadata["mystnb"]["figure"]["name"] = "fig-ch01-line"
+    assert rules.describes_its_figures(page) != []
+
+
+def test_only_the_title_is_a_rule_of_pages_alone():
+    assert set(rules.PAGE_RULES) - set(rules.RULES) == {rules.starts_with_title}
 
 
 def source(number, text):
@@ -160,7 +219,22 @@ def no_reading(notebook):
 
 
 def no_prompt(notebook):
-    del notebook.cells[12].metadata["mystnb"]
+    del notebook.cells[14].metadata["mystnb"]
+
+
+def answered_stub(notebook):
+    notebook.cells[13].outputs[0]["text"] = "Exercise 3.1: right.\n"
+
+
+def wrong_solution(notebook):
+    notebook.cells[14].outputs[0]["text"] = "Exercise 3.1: not yet: count again.\n"
+
+
+def without(*numbers):
+    def plant(notebook):
+        notebook.cells = [cell for number, cell in enumerate(notebook.cells) if number not in numbers]
+
+    return plant
 
 
 INSTALL_PINNED = rules.INSTALL.format(address=rules.address()).replace('ecgcourse"', 'ecgcourse==0.1.0"')
@@ -205,11 +279,27 @@ FAULTS = [
     (rules.describes_its_figures, output(6, SECOND_FIGURE)),
     (rules.has_the_sections, source(9, "## Summary")),
     (rules.has_the_sections, source(4, "#### Deep down")),
-    (rules.has_the_sections, source(15, "## Where to read on\n\n## Appendix")),
-    (rules.solves_its_exercises, tag(12)),
+    (rules.has_the_sections, source(21, "## Where to read on\n\n## Appendix")),
+    (rules.says_what_is_needed, source(3, NEEDED.replace("why", "because"))),
+    (rules.says_what_is_needed, source(3, NEEDED.replace("20", "40"))),
+    (rules.says_what_is_needed, source(3, NEEDED.replace("Time", "Takes"))),
+    (rules.teaches_its_case, source(4, "## A section of its own")),
+    (rules.names_real_records, source(4, "## A case: of its own")),
+    (rules.can_be_remembered, source(9, "## What to remember\n" + "\n- One." * 6)),
+    (rules.can_be_remembered, source(9, "## What to remember\n\nA lot.")),
+    (rules.asks_questions, source(10, "## Test yourself\n\n" + QUESTION)),
+    (rules.asks_questions, source(10, "## Test yourself\n\nIs it so?")),
+    (rules.solves_its_exercises, tag(14)),
+    (rules.solves_its_exercises, tag(13, "hide-cell")),
     (rules.solves_its_exercises, no_prompt),
-    (rules.solves_its_exercises, source(13, "### Exercise 3")),
-    (rules.solves_its_exercises, source(13, "Another one.")),
+    (rules.solves_its_exercises, answered_stub),
+    (rules.solves_its_exercises, wrong_solution),
+    (rules.solves_its_exercises, without(13)),
+    (rules.solves_its_exercises, without(18, 19, 20)),
+    (rules.solves_its_exercises, source(15, "### Exercise 3: count")),
+    (rules.solves_its_exercises, source(15, "Another one.")),
+    (rules.solves_its_exercises, source(16, 'exercises.check("3.3", ...)')),
+    (rules.reads_on_with_dois, source(21, "## Where to read on\n\n- [A page](https://example.org)")),
     (rules.compares_its_outputs, tag(5, "nbval-ignore-output")),
     (rules.compares_its_outputs, tag(6, "nbval-skip")),
 ]

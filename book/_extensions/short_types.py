@@ -1,0 +1,25 @@
+"""Write ``ArrayLike`` in signatures, and not the long union of NumPy's own types that it stands for."""
+
+from numpy.typing import ArrayLike
+from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
+
+SPELLED_OUT = {stringify_annotation(ArrayLike, mode) for mode in ("smart", "fully-qualified-except-typing")}
+
+
+def shorten(text: str | None) -> str | None:
+    """Replace the union by its name."""
+    for long in SPELLED_OUT:
+        text = text and text.replace(long, "ArrayLike")
+    return text
+
+
+def shorten_signature(app, what, name, found, options, signature, returned) -> tuple[str | None, str | None]:
+    """Do so in what autodoc has made of a function."""
+    return shorten(signature), shorten(returned)
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Register with Sphinx."""
+    app.connect("autodoc-process-signature", shorten_signature)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

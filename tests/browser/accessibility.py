@@ -1,0 +1,54 @@
+"""What axe-core, the usual checker of accessibility, finds on a page that is open in a browser."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+IMPACTS = ("serious", "critical")
+
+
+CONTRAST = "color-contrast"
+
+# Texts of one kind look the same wherever they stand, and a page may have thousands: a few of each are enough. What
+# kind a text is of, the elements around it and their classes say.
+_KEEP_A_FEW_OF_EACH = """() => {
+    const kinds = new Map([[document.body, 'body']]);
+    const kind = (element) => {
+        if (!element) return '';
+        if (!kinds.has(element)) {
+            const own = `${element.tagName}.${element.className}.${element.getAttribute('style')}`;
+            kinds.set(element, `${kind(element.parentElement)}>${own}`);
+        }
+        return kinds.get(element);
+    };
+    const texts = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) texts.push(walker.currentNode);
+    const counts = new Map();
+    for (const text of texts.filter((one) => one.data.trim())) {
+        const count = (counts.get(kind(text.parentElement)) ?? 0) + 1;
+        counts.set(kind(text.parentElement), count);
+        // The third and fourth too, since rows of tables take turns.
+        if (count > 4) text.remove();
+    }
+}"""
+
+
+def violations(page: Page) -> list[str]:
+    """List what is serious or critical, contrast left out: the rule, and the first elements that break it."""
+    return _run(page, {"rules": {CONTRAST: {"enabled": False}}})
+
+
+def too_faint(page: Page) -> list[str]:
+    """List texts without the contrast that WCAG 2 AA asks for. The page is of no use for anything else afterwards."""
+    page.evaluate(_KEEP_A_FEW_OF_EACH)
+    return _run(page, {"runOnly": {"type": "rule", "values": [CONTRAST]}})
+
+
+def _run(page: Page, options: dict) -> list[str]:
+    found = Axe().run(page, options=options | {"resultTypes": ["violations"]}).response["violations"]
+    return [_in_words(one) for one in found if one["impact"] in IMPACTS]
+
+
+def _in_words(violation: dict) -> str:
+    places = [f"{node['target']} {node['html'][:120]}" for node in violation["nodes"]]
+    return f"{violation['id']}, {len(places)} times: {'; '.join(places[:4])}"

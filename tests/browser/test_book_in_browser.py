@@ -1,0 +1,95 @@
+"""Every page of the built book in a real browser: nothing fails, nothing comes from elsewhere, all can be read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from accessibility import too_faint, violations
+from playwright.sync_api import Browser, Page, Route
+
+from tools.pages import entries
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "book" / "_build" / "html"
+NAMES = entries(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+# Sphinx sets formulas with it; it isn't reachable everywhere, and the pages do without.
+MATHJAX = "https://cdn.jsdelivr.net/npm/mathjax@"
+PHONE = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason=f"no built book in {HTML}; make book builds it")
+
+
+@dataclass
+class Opened:
+    """A page that is open, and what came of loading it."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def address(serve) -> str:
+    return serve(HTML)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def opened(request, browser: Browser, address: str) -> Iterator[Opened]:
+    """Each page in turn, on a wide screen, in the light theme. Whatever it asks of other servers is kept from it."""
+    with browser.new_context(viewport={"width": 1300, "height": 900}, color_scheme="light") as context:
+        one = Opened(context.new_page())
+
+        def keep_away(route: Route) -> None:
+            url = route.request.url
+            if url.startswith(MATHJAX):
+                route.fulfill(body="", content_type="text/javascript")
+            else:
+                one.outside.append(url)
+                route.abort()
+
+        context.route(lambda url: not url.startswith((address, "data:", "about:")), keep_away)
+        one.page.on("console", lambda told: one.complaints.append(told.text) if told.type == "error" else None)
+        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        one.page.goto(f"{address}/{request.param}.html", wait_until="load")
+        yield one
+
+
+def test_loads_without_a_complaint(opened):
+    assert opened.complaints == []
+
+
+def test_asks_nothing_of_other_servers(opened):
+    assert opened.outside == []
+
+
+def test_has_no_serious_violation(opened):
+    assert violations(opened.page) == []
+
+
+def test_fits_a_phone(opened):
+    opened.page.set_viewport_size(PHONE)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+# The last one: it thins the page out.
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_is_readable(opened, theme):
+    opened.page.emulate_media(color_scheme=theme)
+    opened.page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+    assert too_faint(opened.page) == []
+
+
+def test_play_has_both_pages_to_play_with(browser, address):
+    with browser.new_context() as context:
+        context.route(lambda url: not url.startswith(address), lambda route: route.abort())
+        page = context.new_page()
+        page.goto(f"{address}/play.html")
+        explorer, morph = (page.frame_locator(f"iframe[title='{title}']") for title in ("Pixel explorer", "Beat morph"))
+        explorer.locator("#picture").focus()
+        page.keyboard.press("Home")
+        assert "(64, 0)" in explorer.locator("#pixel").inner_text()
+        morph.locator("#rate").focus()
+        page.keyboard.press("ArrowRight")
+        assert morph.locator("#sliders output").first.inner_text() == "71 per minute"

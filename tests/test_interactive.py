@@ -1,0 +1,114 @@
+"""Pages to play with, as far as no browser is needed; ``tests/browser/`` opens them."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from ecgcourse import interactive
+from ecgcourse.errors import DataError, SettingError
+
+X = np.random.default_rng(0).random((2, 3, 1000)).astype(np.float32)
+
+
+class Frames(HTMLParser):
+    """Collects the attributes of frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "iframe":
+            self.found.append(dict(attributes))
+
+
+def test_a_notebook_shows_the_page_in_a_frame():
+    page = interactive.pixel_explorer(X)
+    parser = Frames()
+    parser.feed(page._repr_html_())
+    (frame,) = parser.found
+    assert frame["srcdoc"] == page.source
+    assert frame["title"] == "Pixel explorer"
+
+
+def test_the_page_is_written_whole(tmp_path):
+    page = interactive.pixel_explorer(X)
+    path = page.write(tmp_path / "new" / "explorer.html")
+    assert path.read_text(encoding="utf-8") == page.source
+
+
+def test_the_page_cannot_be_written_over_a_folder(tmp_path):
+    with pytest.raises(DataError):
+        interactive.pixel_explorer(X).write(tmp_path)
+
+
+def test_the_same_signals_give_the_same_page():
+    assert interactive.pixel_explorer(X).source == interactive.pixel_explorer(X.copy()).source
+
+
+def test_the_page_names_no_server():
+    assert not re.search(r"https?://|//\w+\.|\b(src|href)=|@import|url\(", interactive.pixel_explorer(X).source)
+
+
+def test_its_name_is_all_that_a_terminal_shows():
+    assert repr(interactive.pixel_explorer(X)) == "Page(title='Pixel explorer')"
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (X[0], r"shape \(3, 1000\)"),
+        (X[:0], r"shape \(0, 3, 1000\)"),
+        (np.ones((1, 3, 10), int), "int64"),
+        (X * 2, r"\[0, 1\]"),
+        (X * np.nan, "NaN"),
+    ],
+)
+def test_signals_that_it_cannot_show(x, message):
+    with pytest.raises(DataError, match=message):
+        interactive.pixel_explorer(x)
+
+
+def test_names_must_be_as_many_as_what_they_name():
+    with pytest.raises(DataError, match="1 names of records for 2"):
+        interactive.pixel_explorer(X, records=["one"])
+    with pytest.raises(DataError, match="2 names of leads for 3"):
+        interactive.pixel_explorer(X, leads=["I", "II"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"size": 8},
+        {"size": 1024},
+        {"bins": 1},
+        {"bins": 1000},
+        {"mtf_white": 0.5},
+        {"mtf_white": float("nan")},
+        {"fs": 0},
+        {"fs": float("inf")},
+    ],
+    ids=str,
+)
+def test_settings_that_it_does_not_have(setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        interactive.pixel_explorer(X, **setting)
+
+
+def test_a_page_that_would_be_too_large_is_refused():
+    with pytest.raises(SettingError, match="fewer records"):
+        interactive.pixel_explorer(np.zeros((100, 3, 1000)))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"lead": "aVR"}, {"seconds": 0.5}, {"seconds": 11}, {"size": 8}, {"bins": 1}, {"fs": -1}], ids=str
+)
+def test_settings_that_the_morph_does_not_have(setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        interactive.beat_morph(**setting)
+
+
+def test_the_morph_is_the_same_every_time():
+    assert interactive.beat_morph().source == interactive.beat_morph().source
