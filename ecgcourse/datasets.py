@@ -728,15 +728,17 @@ def _windows(x: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tenso
         x = x.repeat_interleave(recipe.views, dim=0)
     else:
         starts = torch.randint(last + 1, (len(x),))
-    times = starts.to(x.device)[:, None] + torch.arange(recipe.window, device=x.device)
-    return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
+    return _cut_out(x, starts, recipe.window)
 
 
 def _shifted(x: torch.Tensor) -> torch.Tensor:
     """Signals (B, L, T), each turned round in time by a random number of samples."""
-    length = x.shape[-1]
-    starts = torch.randint(length, (len(x),)).to(x.device)
-    times = (starts[:, None] + torch.arange(length, device=x.device)) % length
+    return _cut_out(x, torch.randint(x.shape[-1], (len(x),)), x.shape[-1])
+
+
+def _cut_out(x: torch.Tensor, starts: torch.Tensor, length: int) -> torch.Tensor:
+    """Signals (B, L, length) from a sample (B,) of each record on; behind its end a record begins anew."""
+    times = (starts.to(x.device)[:, None] + torch.arange(length, device=x.device)) % x.shape[-1]
     return x.gather(-1, times[:, None].expand(-1, x.shape[1], -1))
 
 

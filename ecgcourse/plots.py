@@ -428,7 +428,7 @@ def leads_and_images(
             _place(figure, left + column * (side + gap), images_top - (row + 1) * (side + gap) + gap, side, side)
             for row in range(len(FIELDS))
         ]
-        _draw_column(axes, images[column * len(FIELDS) :], signals.shape[1], fs, white)
+        _draw_column(axes, images[column * len(FIELDS) : (column + 1) * len(FIELDS)], signals.shape[1], fs, white)
         axes[-1].set_xlabel(f"lead {name}: time (s)")
         for ax, field, level in zip(axes, FIELDS, white, strict=True):
             ax.tick_params(labelleft=column == 0, labelbottom=ax is axes[-1])
@@ -788,7 +788,7 @@ def _with_margin(values: NDArray) -> tuple[float, float]:
 
 def _draw_column(axes: Sequence[Axes], images: NDArray, n_samples: int, fs: float, white: Sequence[int]) -> None:
     """Show one lead's images below each other."""
-    for ax, image, level in zip(axes, images, white, strict=False):
+    for ax, image, level in zip(axes, images, white, strict=True):
         _show(ax, image, n_samples, fs, 0, level)
 
 

@@ -114,6 +114,34 @@ def read_table(root: str | os.PathLike) -> pd.DataFrame:
     return table
 
 
+def plainest(table: pd.DataFrame, code: str) -> int:
+    """Find a record that shows one SCP code and little else.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As :func:`read_table` returns it.
+    code : str
+        SCP code, such as "CLBBB".
+
+    Returns
+    -------
+    int
+        ecg_id of the first record whose only other code is SR, sinus rhythm; where there is none, of the first with
+        the fewest codes.
+
+    Raises
+    ------
+    DataError
+        No record has the code.
+    """
+    found = table["scp_codes"].map(set)
+    has_it = table.index[found.map(lambda codes: code in codes)]
+    if not len(has_it):
+        raise DataError(f"none of the {len(table)} records has the code {shown(code)}")
+    return int(min(has_it, key=lambda ecg_id: (found[ecg_id] != {code, "SR"}, len(found[ecg_id]))))
+
+
 def labels(table: pd.DataFrame) -> np.ndarray:
     """Return the targets, (N, 4) float32 of zeros and ones in the order of `CLASSES`.
 

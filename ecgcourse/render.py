@@ -129,8 +129,7 @@ def differences(
     in_torch = isinstance(x, torch.Tensor)
     x = x.detach() if in_torch else np.asarray(x)
     _check(x, x.is_floating_point() if in_torch else x.dtype.kind == "f", check)
-    if dtype not in DTYPES:
-        raise SettingError(f"render: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
+    _check_dtype(dtype)
     signals = x if in_torch else torch.from_numpy(np.ascontiguousarray(x))
     resampler = _Resampler(fields.taps(x.shape[-1], size), signals.device)
     images = torch.empty((*x.shape[:2], size, size), dtype=dtype, device=signals.device, memory_format=memory_format)
@@ -146,8 +145,7 @@ def _new_array(x: np.ndarray, size: int) -> np.ndarray:
 
 
 def _new_tensor(x: torch.Tensor, size: int, dtype: torch.dtype, memory_format: torch.memory_format) -> torch.Tensor:
-    if dtype not in DTYPES:
-        raise SettingError(f"render: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
+    _check_dtype(dtype)
     if x.device.type == "cpu" and dtype == torch.uint8 and memory_format == torch.contiguous_format:
         # NumPy asks the system for huge pages, torch does not; with small ones it takes longer to touch new memory.
         return torch.from_numpy(_new_array(x, size))
@@ -296,6 +294,11 @@ def _recurrence(x: torch.Tensor, resampler: _Resampler) -> torch.Tensor:
 def _grey_levels(image: torch.Tensor) -> torch.Tensor:
     # Rounding may leave −1e-17 or 255 + 3e-14, and casting those to uint8 would wrap round.
     return (image * 255).clamp_(0, 255).to(torch.uint8)
+
+
+def _check_dtype(dtype: torch.dtype) -> None:
+    if dtype not in DTYPES:
+        raise SettingError(f"render: dtype={dtype}, but images are {', '.join(map(str, DTYPES))}")
 
 
 def _check(x: np.ndarray | torch.Tensor, is_float: bool, values_too: bool) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from ecgcourse import models, training
 from ecgcourse.datasets import ImageRecipe, prepare, to_float
 from ecgcourse.errors import DataError, SettingError
+from ecgcourse.fields import taps
 from ecgcourse.models.alexnet_attention import SelfAttention
 
 # Narrow and for small images, so that all of them are quick; what the defaults come to is counted without memory.
@@ -290,6 +291,14 @@ def test_weights_of_mobilenet():
 def test_at_full_width_on_photographs_they_are_the_published_networks(name, settings, published):
     # The counts that torchvision documents for its networks with 1000 classes.
     assert counted(name, **settings, in_channels=3, n_classes=1000, size=224) == published
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_no_sample_of_a_window_is_stepped_over(size):
+    recipe = models.image_recipe(small("compact_differences"))
+    first, second, weight = taps(recipe.window, size)
+    mixed = {*first[weight < 1], *second[weight > 0]}
+    assert mixed == set(range(recipe.window))
 
 
 def test_weights_of_compact_differences():

@@ -607,3 +607,13 @@ def test_little_or_unwanted_leaves_no_cache(folder, cache):
     read(folder)
     ptbxl.read_signals(folder, many(folder), cache=False)
     assert not cache.exists()
+
+
+def test_plainest_record_has_the_code_and_little_else():
+    codes = [{"SR": 0, "LVH": 100, "ISC_": 50}, {"LVH": 100}, {"LVH": 80, "SR": 0}, {"SR": 0, "LVH": 50}, {"NORM": 100}]
+    table = pd.DataFrame({"scp_codes": codes}, index=pd.Index([11, 12, 13, 14, 15], name="ecg_id"))
+    assert ptbxl.plainest(table, "LVH") == 13
+    assert ptbxl.plainest(table.drop([13, 14]), "LVH") == 12
+    assert ptbxl.plainest(table, "ISC_") == 11
+    with pytest.raises(DataError, match="none of the 5 records has the code 'CLBBB'"):
+        ptbxl.plainest(table, "CLBBB")

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
-from tools.notebooks import TIMEOUT_S
+from tools.notebooks import run as execute
 
 COLUMNS = ("notebook", "exercise", "verdict", "said")
 SAID = re.compile(r"^Exercise (\d+\.\d+): (.+)$", flags=re.MULTILINE)
@@ -40,20 +39,14 @@ def _text(cell: nbformat.NotebookNode) -> str:
     return "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
 
 
-def executed(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """Execute a notebook, on after errors: one wrong cell must not cost the exercises below it."""
-    resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=TIMEOUT_S, kernel_name="python3", allow_errors=True, resources=resources)
-    return client.execute()
-
-
 def rows(folder: Path, run: bool) -> Iterator[tuple[str, str, str, str]]:
     """List notebook, exercise, verdict and what was said, for each notebook below a folder."""
     for path in sorted(folder.rglob("*.ipynb")):
         if ".ipynb_checkpoints" in path.parts:
             continue
         notebook = nbformat.read(path, as_version=4)
-        said = answers(executed(notebook, path.parent) if run else notebook)
+        # On after errors: one wrong cell must not cost the exercises below it.
+        said = answers(execute(notebook, path.parent, allow_errors=True) if run else notebook)
         for exercise, words in said.items():
             yield str(path.relative_to(folder)), exercise, verdict(words), words
 

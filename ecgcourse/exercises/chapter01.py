@@ -82,8 +82,7 @@ def _arrows() -> list[tuple[float, float]]:
 
 def share_of_three(leads: np.ndarray) -> float:
     """The share of the variance of leads (L, T) that three directions explain."""
-    squared = _singular_values(leads) ** 2
-    return squared[:3].sum() / squared.sum()
+    return _share(leads, mean_over=1)
 
 
 def _singular_values(leads: np.ndarray, mean_over: int | None = 1) -> np.ndarray:

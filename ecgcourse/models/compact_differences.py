@@ -14,8 +14,8 @@ class CompactDifferences(Compact):
 
     Three things that the nine images of ten seconds lose are kept. The sign: an image of ``x_i − x_j``
     (:func:`ecgcourse.fields.difference`) turns over with its lead. The voltage: one scale for all leads and records.
-    The samples: a window of 128 of them leaves few out at a side of 64 pixels, and none at 128. While learning, a
-    window lies at a random place; a record is judged by the mean logits of eight windows.
+    The samples: of a window of 128 of them each is mixed into a pixel, where the side is 64 or more. While learning,
+    a window lies at a random place; a record is judged by the mean logits of eight windows.
 
     Parameters
     ----------

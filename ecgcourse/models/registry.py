@@ -59,6 +59,10 @@ def image_recipe(model: nn.Module, judging: bool = False) -> ImageRecipe | None:
     judging : bool
         For a model that learns from windows at random places: several windows at fixed places, from the first
         sample to the last, over which logits are averaged.
+
+    Returns
+    -------
+    ImageRecipe or None
     """
     if "images" not in getattr(model, "inputs", ("images",)):
         return None

@@ -4,8 +4,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 IMPACTS = ("serious", "critical")
-
-
 CONTRAST = "color-contrast"
 
 # Texts of one kind look the same wherever they stand, and a page may have thousands: a few of each are enough. What

@@ -288,7 +288,11 @@ def says_what_is_needed(notebook: Notebook) -> list[str]:
 
 def can_be_remembered(notebook: Notebook) -> list[str]:
     lines = re.findall(r"^- ", section(notebook, "What to remember"), flags=re.MULTILINE)
-    return [] if 1 <= len(lines) <= MOST_REMEMBERED else [f"'What to remember' has {len(lines)} lines; at most 5"]
+    return (
+        []
+        if 1 <= len(lines) <= MOST_REMEMBERED
+        else [f"'What to remember' has {len(lines)} lines; at most {MOST_REMEMBERED}"]
+    )
 
 
 def asks_questions(notebook: Notebook) -> list[str]:
@@ -365,10 +369,9 @@ def compares_its_outputs(notebook: Notebook) -> list[str]:
     ]
 
 
-RULES: tuple[Rule, ...] = (
+_COMMON_RULES: tuple[Rule, ...] = (
     is_tidy,
     is_small,
-    starts_with_numbered_title,
     installs_only_where_missing,
     was_run_top_to_bottom,
     ended_without_complaint,
@@ -379,6 +382,12 @@ RULES: tuple[Rule, ...] = (
     is_portable,
     links_to_what_exists,
     describes_its_figures,
+    compares_its_outputs,
+)
+
+RULES: tuple[Rule, ...] = (
+    *_COMMON_RULES,
+    starts_with_numbered_title,
     has_the_sections,
     says_what_is_needed,
     teaches_its_case,
@@ -387,23 +396,7 @@ RULES: tuple[Rule, ...] = (
     asks_questions,
     solves_its_exercises,
     reads_on_with_dois,
-    compares_its_outputs,
 )
 
-# What holds for a page beside the chapters too: it has no frame of sections, and no exercises.
-PAGE_RULES: tuple[Rule, ...] = (
-    is_tidy,
-    is_small,
-    starts_with_title,
-    installs_only_where_missing,
-    was_run_top_to_bottom,
-    ended_without_complaint,
-    names_no_machine,
-    has_short_cells,
-    uses_the_package,
-    defines_nothing_of_the_package,
-    is_portable,
-    links_to_what_exists,
-    describes_its_figures,
-    compares_its_outputs,
-)
+# A page beside the chapters has no frame of sections, and no exercises.
+PAGE_RULES: tuple[Rule, ...] = (*_COMMON_RULES, starts_with_title)
