@@ -52,7 +52,7 @@ class Arm:
         Of :class:`ecgcourse.datasets.ImageRecipe` and :class:`ecgcourse.signals.SignalRecipe`, other than what the
         model decides.
     views : int
-        Views per record when judging; only with windows.
+        Views per record when judging; only with windows, or with images that are turned round in time.
     training : dict
         Of :class:`ecgcourse.training.TrainConfig`.
     mean_of : list of str
@@ -130,7 +130,8 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
     try:
         with torch.device("meta"):
             model = models.create(arm.model, **arm.settings)
-        _recipes(arm, model, judging=False)
+        for judging in (False, True):
+            _recipes(arm, model, judging)
         training.TrainConfig.from_dict(arm.training)
     except (EcgCourseError, TypeError) as error:
         raise SettingError(f"{where}: {error}") from error
@@ -148,8 +149,10 @@ def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
     """A recipe for learning or for judging: what is random while learning is not while judging."""
     if not judging:
         return recipe
-    fixed = {name: value for name, value in recipe.items() if name not in ("gain", "shift")}
-    return fixed | ({"views": arm.views or 1} if "window" in recipe else {})
+    random = ("gain", "shift") if recipe.get("window") else ("gain",)
+    fixed = {name: value for name, value in recipe.items() if name not in random}
+    views = arm.views or int(bool(recipe.get("window") or recipe.get("shift")))
+    return fixed | ({"views": views} if views else {})
 
 
 # --- training and judging

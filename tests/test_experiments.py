@@ -70,6 +70,7 @@ def test_the_experiments_can_be_read(run, path: Path):
         ("window = 300", "windows = 300", "arm 'windows': .*windows"),
         ("filters = 2", "filter = 2", "arm 'plain': .*filter"),
         ('"plain", "windows"', '"plain", "window"', "no arm 'window' above it"),
+        ("signals = { window = 300, gain = 0.2 }", "", "arm 'windows': .*views=3"),
         ('model = "resnet1d"', 'model = "resnet9d"', "no model is called 'resnet9d'"),
         ("seeds = 2", "seeds = ", "can't be read"),
     ],
@@ -78,6 +79,16 @@ def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: 
     (tmp_path / "other.toml").write_text(QUICK.replace(old, new))
     with pytest.raises(SettingError, match=words):
         run.read(tmp_path / "other.toml")
+
+
+def test_what_is_random_while_learning_is_not_while_judging(run):
+    model = run.models.create("compact", size=64)
+    turned = run.Arm(model="compact", images={"shift": True}, views=4)
+    assert run._recipes(turned, model, False)["images"] == run.datasets.ImageRecipe(shift=True)
+    assert run._recipes(turned, model, True)["images"] == run.datasets.ImageRecipe(shift=True, views=4)
+    cut = run.Arm(model="compact", images={"shift": True, "window": 128})
+    assert run._recipes(cut, model, False)["images"] == run.datasets.ImageRecipe(shift=True, window=128)
+    assert run._recipes(cut, model, True)["images"] == run.datasets.ImageRecipe(window=128, views=1)
 
 
 def test_folds_are_kept_apart(run, small_root: Path):
