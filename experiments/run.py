@@ -52,7 +52,7 @@ class Arm:
         Of :class:`ecgcourse.datasets.ImageRecipe` and :class:`ecgcourse.signals.SignalRecipe`, other than what the
         model decides.
     views : int
-        Views per record when judging; only with windows, or with images that are turned round in time.
+        Views per record when judging; only with windows.
     training : dict
         Of :class:`ecgcourse.training.TrainConfig`.
     mean_of : list of str
@@ -149,9 +149,8 @@ def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
     """A recipe for learning or for judging: what is random while learning is not while judging."""
     if not judging:
         return recipe
-    random = ("gain", "shift") if recipe.get("window") else ("gain",)
-    fixed = {name: value for name, value in recipe.items() if name not in random}
-    views = arm.views or int(bool(recipe.get("window") or recipe.get("shift")))
+    fixed = {name: value for name, value in recipe.items() if name not in ("gain", "shift")}
+    views = arm.views or int("window" in recipe)
     return fixed | ({"views": views} if views else {})
 
 

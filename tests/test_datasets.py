@@ -567,20 +567,6 @@ def test_a_shift_turns_each_record_round_by_another_number_of_samples():
         datasets.loader(dataset, 2, workers=2)
 
 
-def test_views_of_a_shift_begin_at_equal_distances():
-    x, labels = some_signals()
-    recipe = datasets.ImageRecipe(shift=True, views=3)
-    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=recipe)
-    (images,), label = dataset[[4, 1]]
-    assert x.shape[-1] == 50 and images.shape == (2, 3, 9, SIZE, SIZE) and label.shape == (2, 4)
-    for place, start in enumerate((0, 16, 33)):
-        turned = np.roll(x[[4, 1]], -start, axis=-1).astype(np.float32)
-        np.testing.assert_array_equal(images[:, place], render.render(turned, SIZE))
-    assert torch.equal(dataset[4][0].inputs, images[0])
-    # Nothing is drawn, so that several processes may prepare them.
-    assert datasets.loader(dataset, 2, workers=1).num_workers == 1
-
-
 @pytest.mark.parametrize(
     "settings",
     [

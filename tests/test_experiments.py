@@ -83,12 +83,9 @@ def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: 
 
 def test_what_is_random_while_learning_is_not_while_judging(run):
     model = run.models.create("compact", size=64)
-    turned = run.Arm(model="compact", images={"shift": True}, views=4)
-    assert run._recipes(turned, model, False)["images"] == run.datasets.ImageRecipe(shift=True)
-    assert run._recipes(turned, model, True)["images"] == run.datasets.ImageRecipe(shift=True, views=4)
-    cut = run.Arm(model="compact", images={"shift": True, "window": 128})
-    assert run._recipes(cut, model, False)["images"] == run.datasets.ImageRecipe(shift=True, window=128)
-    assert run._recipes(cut, model, True)["images"] == run.datasets.ImageRecipe(window=128, views=1)
+    arm = run.Arm(model="compact", images={"shift": True, "window": 128}, views=4)
+    assert run._recipes(arm, model, False)["images"] == run.datasets.ImageRecipe(shift=True, window=128)
+    assert run._recipes(arm, model, True)["images"] == run.datasets.ImageRecipe(window=128, views=4)
 
 
 def test_folds_are_kept_apart(run, small_root: Path):

@@ -384,6 +384,21 @@ def test_he_start_keeps_the_size_of_signals():
     assert spread["he"] > 10 * spread["pytorch"]
 
 
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_attention"])
+def test_standardised_images_have_mean_zero_and_deviation_one(name):
+    model = small(name, standardise=True)
+    assert count(model) == count(small(name))
+    seen = []
+    model.features[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].transpose(0, 1).flatten(1)))
+    images = torch.rand(8, 9, model.settings["size"], model.settings["size"]) / 5
+    expected = (images - images.mean(dim=(0, 2, 3), keepdim=True)) / images.std(dim=(0, 2, 3), keepdim=True)
+    model(images)
+    torch.testing.assert_close(seen[0], expected.transpose(0, 1).flatten(1), atol=5e-3, rtol=0)
+    # While judging, an image doesn't depend on those beside it.
+    model.eval()
+    torch.testing.assert_close(model(images)[:1], model(images[:1]))
+
+
 def test_self_attention_is_that_of_its_equations():
     torch.manual_seed(0)
     layer, x = SelfAttention(16).double(), torch.randn(2, 16, 5, 7, dtype=torch.float64)
@@ -438,6 +453,7 @@ def test_millivolts_count_for_the_residual_network():
         ({"name": "alexnet", "dropout": 1.0}, "dropout=1.0"),
         ({"name": "alexnet", "size": 66}, "size=66"),
         ({"name": "alexnet", "initialisation": "xavier"}, "xavier"),
+        ({"name": "alexnet", "standardise": 1}, "standardise=1, but it must be False or True"),
         ({"name": "alexnet_attention", "filters": -1}, "filters=-1"),
         ({"name": "cnn", "size": 11}, "at least 12"),
         ({"name": "cnn", "hidden": 0}, "hidden=0"),

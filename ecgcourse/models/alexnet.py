@@ -45,6 +45,10 @@ class AlexNet(nn.Module):
         How the random weights start. "pytorch" is PyTorch's own way, which Narotamo et al. used: signals
         shrink from layer to layer, and the loss stands still for the first epochs. "he" keeps their size
         through the ReLUs (He et al. 2015) and learns at once; it wants Adam, or a low learning rate.
+    standardise : bool
+        Bring each channel to mean 0 and standard deviation 1 before the first convolution, by the running statistics
+        of batch normalisation (Ioffe and Szegedy 2015) without weights. Grey levels are never negative, so that
+        without it all weights of a filter are pushed the same way (LeCun et al. 1998). Narotamo et al. did without.
 
     Raises
     ------
@@ -56,6 +60,9 @@ class AlexNet(nn.Module):
     Krizhevsky, A., Sutskever, I., Hinton, G. E. (2012). ImageNet classification with deep convolutional
     neural networks. NeurIPS 25. doi:10.1145/3065386.
     He, K., Zhang, X., Ren, S., Sun, J. (2015). Delving deep into rectifiers. ICCV. doi:10.1109/ICCV.2015.123.
+    Ioffe, S., Szegedy, C. (2015). Batch normalization. ICML. arXiv:1502.03167.
+    LeCun, Y., Bottou, L., Orr, G. B., Müller, K.-R. (1998). Efficient BackProp. In: Neural networks: tricks of the
+    trade. doi:10.1007/3-540-49430-8_2.
     """
 
     inputs = ("images",)
@@ -68,6 +75,7 @@ class AlexNet(nn.Module):
         size: int = 256,
         dropout: float = 0.3,
         initialisation: str = "pytorch",
+        standardise: bool = False,
     ):
         super().__init__()
         self.settings = {
@@ -77,9 +85,11 @@ class AlexNet(nn.Module):
             "size": size,
             "dropout": dropout,
             "initialisation": initialisation,
+            "standardise": standardise,
         }
         _check_settings(self.settings)
         f, side = filters, last_side(size)
+        self.standardised = nn.BatchNorm2d(in_channels, affine=False) if standardise else nn.Identity()
         self.features = nn.Sequential(
             *_convolution(in_channels, f, kernel=11, stride=4, padding=0),
             *_pooling(dropout),
@@ -104,21 +114,20 @@ class AlexNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
-        self._check(images)
-        return self.classifier(self.features(images))
+        return self.classifier(self.features(self._checked(images)))
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, 2048)."""
-        self._check(images)
-        return self.classifier[:-1](self.features(images))
+        return self.classifier[:-1](self.features(self._checked(images)))
 
     def last_map(self, images: torch.Tensor) -> torch.Tensor:
         """The output of the last convolution, before its ReLU: (B, 256, side, side), 14 a side at ``size=256``."""
-        self._check(images)
-        return self.features[:-3](images)
+        return self.features[:-3](self._checked(images))
 
-    def _check(self, images: torch.Tensor) -> None:
+    def _checked(self, images: torch.Tensor) -> torch.Tensor:
+        """The images as the first convolution takes them."""
         check_images(type(self).__name__, images, self.settings["in_channels"], self.settings["size"])
+        return self.standardised(images)
 
 
 def last_side(size: int, poolings: int = 3) -> int:
@@ -181,6 +190,7 @@ def _check_settings(settings: dict) -> None:
     check_counts("AlexNet", **{name: settings[name] for name in ("filters", "in_channels", "n_classes")})
     check_shares("AlexNet", dropout=settings["dropout"])
     check_choice("AlexNet", ("pytorch", "he"), initialisation=settings["initialisation"])
+    check_choice("AlexNet", (False, True), standardise=settings["standardise"])
     check_size("AlexNet", settings["size"], smallest=67)
 
 

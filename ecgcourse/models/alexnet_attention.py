@@ -50,7 +50,7 @@ class AlexNetAttention(AlexNet):
 
     Parameters
     ----------
-    filters, in_channels, n_classes, size, dropout, initialisation
+    filters, in_channels, n_classes, size, dropout, initialisation, standardise
         As for AlexNet.
 
     Raises
@@ -67,8 +67,9 @@ class AlexNetAttention(AlexNet):
         size: int = 256,
         dropout: float = 0.0,
         initialisation: str = "pytorch",
+        standardise: bool = False,
     ):
-        super().__init__(filters, in_channels, n_classes, size, dropout, initialisation)
+        super().__init__(filters, in_channels, n_classes, size, dropout, initialisation, standardise)
         layers = list(self.features)
         # Behind the ReLU of the third convolution first, so that the earlier place doesn't move it.
         layers.insert(10, SelfAttention(4 * filters))
