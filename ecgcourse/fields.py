@@ -145,7 +145,7 @@ def recurrence(x: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    Eckmann, J.-P., Kamphorst, S. O., Ruelle, D. (1987). Recurrence plots of dynamical systems. Europhysics
+    Eckmann, J.-P., Oliffson Kamphorst, S., Ruelle, D. (1987). Recurrence plots of dynamical systems. Europhysics
     Letters 4(9), 973–977. doi:10.1209/0295-5075/4/9/004. Their plot is the thresholded form of this one.
     """
     x = _signal(x, "recurrence")

@@ -161,7 +161,8 @@ def test_references_stand_once():
 
 def citations(text: str) -> set[tuple[str, str]]:
     """List (first author, year) of what is cited: "Wang and Oates ([2015](…))", "Efron 1979", "Cho et al."."""
-    name = r"(?:[Vv]an (?:der )?|[Dd]e )?[A-Z][a-zà-ž]+(?:[A-Z][a-z]+)?"
+    # Of the surnames of two words only those that are cited.
+    name = r"(?:[Vv]an (?:der )?|[Dd]e |Oliffson )?[A-Z][a-zà-ž]+(?:[A-Z][a-z]+)?"
     found = re.findall(rf"({name})(?:(?:, {name})*,? and {name}| et al\.)?,?\s+[(\[]*((?:19|20)\d\d)\b", text)
     return {(author, year) for author, year in found if author not in NOT_AUTHORS}
 

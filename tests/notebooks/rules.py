@@ -5,6 +5,7 @@ A notebook is read, never executed; whether its outputs are still true is for ``
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ SECTIONS = (
 # Chapters in which the original's code has a mistake, or a choice, that teaches something.
 CASES = (3, 5, 6, 7, 8, 10, 11, 12, 13)
 MOST_REMEMBERED = 5
+FEWEST_WORDS = 8
 QUESTIONS = range(3, 6)
 EXERCISES = range(3, 6)
 NO_ANSWER = "no answer yet"
@@ -235,6 +237,15 @@ def links_to_what_exists(notebook: Notebook) -> list[str]:
     return [f"links to {target}, which is not there" for target in targets if not (BOOK / target).exists()]
 
 
+def links_its_words(notebook: Notebook) -> list[str]:
+    """A chapter links special words to the glossary, each once: where it is first needed."""
+    words = re.findall(r"glossary\.md#([\w-]+)", prose(notebook))
+    problems = [f"links to the word {word} {n} times, not once" for word, n in Counter(words).items() if n > 1]
+    if len(words) < FEWEST_WORDS:
+        problems.append(f"links to {len(words)} words of the glossary, not to {FEWEST_WORDS} or more")
+    return problems
+
+
 def describes_its_figures(notebook: Notebook) -> list[str]:
     """Every figure has alt text, a caption and a name, and is followed by prose that reads it."""
     problems = []
@@ -394,6 +405,7 @@ RULES: tuple[Rule, ...] = (
     names_real_records,
     can_be_remembered,
     asks_questions,
+    links_its_words,
     solves_its_exercises,
     reads_on_with_dois,
 )

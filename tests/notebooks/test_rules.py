@@ -58,6 +58,7 @@ def test_few_cells_are_ignored():
     assert len(ignored) <= rules.MAX_IGNORED_CELLS, ignored
 
 
+WORDS = " ".join(f"[word {number}](glossary.md#word-{number})" for number in range(rules.FEWEST_WORDS))
 QUESTION = "<details>\n<summary>Is it so?</summary>\n\nYes.\n\n</details>"
 NEEDED = """\
 ## What you need
@@ -100,7 +101,7 @@ def good(tmp_path) -> nbformat.NotebookNode:
         markdown("## What you will be able to do"),
         install,
         markdown(NEEDED),
-        markdown("## A case: of its own\n\nSee [the glossary](glossary.md).\n\n**With real records.** The line falls."),
+        markdown(f"## A case: of its own\n\n{WORDS}\n\n**With real records.** The line falls."),
         new_code_cell("from ecgcourse import fields\n\nprint(1)", outputs=[new_output("stream", text="1\n")]),
         figure_cell(),
         markdown("The line rises."),
@@ -285,6 +286,8 @@ FAULTS = [
     (rules.says_what_is_needed, source(3, NEEDED.replace("Time", "Takes"))),
     (rules.teaches_its_case, source(4, "## A section of its own")),
     (rules.names_real_records, source(4, "## A case: of its own")),
+    (rules.links_its_words, source(7, "The line of [word 1](glossary.md#word-1) rises.")),
+    (rules.links_its_words, source(4, "## A case: of its own")),
     (rules.can_be_remembered, source(9, "## What to remember\n" + "\n- One." * 6)),
     (rules.can_be_remembered, source(9, "## What to remember\n\nA lot.")),
     (rules.asks_questions, source(10, "## Test yourself\n\n" + QUESTION)),
