@@ -163,7 +163,7 @@ def citations(text: str) -> set[tuple[str, str]]:
     """List (first author, year) of what is cited: "Wang and Oates ([2015](…))", "Efron 1979", "Cho et al."."""
     # Of the surnames of two words only those that are cited.
     name = r"(?:[Vv]an (?:der )?|[Dd]e |Oliffson )?[A-Z][a-zà-ž]+(?:[A-Z][a-z]+)?"
-    found = re.findall(rf"({name})(?:(?:, {name})*,? and {name}| et al\.)?,?\s+[(\[]*((?:19|20)\d\d)\b", text)
+    found = re.findall(rf"({name})(?:(?:,\s{name})*,?\sand\s{name}|\set\sal\.)?,?\s+[(\[]*((?:19|20)\d\d)\b", text)
     return {(author, year) for author, year in found if author not in NOT_AUTHORS}
 
 
