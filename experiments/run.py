@@ -79,11 +79,12 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question and the arms that answer it."""
+    """A question, the arms that answer it, and the one that all others are compared with, if there is one."""
 
     question: str
     seeds: int
     arms: dict[str, Arm]
+    against: str = ""
 
 
 def read(path: Path) -> Experiment:
@@ -92,7 +93,7 @@ def read(path: Path) -> Experiment:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingError(f"{path} can't be read as an experiment: {error}") from error
-    _check_keys(content, ("question", "seeds", "defaults", "arms"), path)
+    _check_keys(content, ("question", "seeds", "against", "defaults", "arms"), path)
     names = [each.name for each in dataclasses.fields(Arm)]
     defaults = content.get("defaults", {})
     _check_keys(defaults, names, f"{path}, defaults")
@@ -101,7 +102,10 @@ def read(path: Path) -> Experiment:
         _check_keys(own, names, f"{path}, arm {name!r}")
         arms[name] = Arm(**_merged({} if own.keys() & {"mean_of", "stacked_of"} else defaults, own))
         _try(arms[name], arms, f"{path}, arm {name!r}")
-    return Experiment(content["question"], content["seeds"], arms)
+    against = content.get("against", "")
+    if against and against not in arms:
+        raise SettingError(f"{path}: against={against!r}, but there is no such arm")
+    return Experiment(content["question"], content["seeds"], arms, against)
 
 
 def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
@@ -256,7 +260,7 @@ def joined(
 
 def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.DataFrame:
     """One row per arm: mean over the seeds of the macro AUROC, its spread and its interval over records."""
-    rows = []
+    rows, found = [], {}
     for name, arm in experiment.arms.items():
         start = perf_counter()
         each = [
@@ -265,10 +269,15 @@ def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.Data
             else probabilities(arm, seed, data, cross_validated)
             for seed in range(experiment.seeds)
         ]
-        row = {"arm": name, "weights": _count(arm)} | summary(each[0][0], np.stack([y_prob for _, y_prob in each]))
+        y_true, found[name] = each[0][0], np.stack([y_prob for _, y_prob in each])
+        row = {"arm": name, "weights": _count(arm)} | summary(y_true, found[name])
         rows.append(row)
         seconds = perf_counter() - start
         print(f"{name:<36} {row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})  {seconds:.0f} s", flush=True)
+    if experiment.against:
+        reference = found[experiment.against]
+        for row in rows:
+            row |= difference(y_true, found[row["arm"]], reference)
     return pd.DataFrame(rows)
 
 
@@ -289,13 +298,33 @@ def summary(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
         over records; auroc_MI and so on: mean over the seeds; n, seeds: how many records and seeds.
     """
     areas = np.stack([metrics.auroc(y_true, one) for one in y_prob])
-    counts = _resamples(y_true)
-    drawn = [[_resampled_auroc(y, p, counts) for y, p in zip(y_true.T, one.T, strict=True)] for one in y_prob]
-    low, high = np.quantile(np.mean(drawn, axis=(0, 1)), (0.025, 0.975))
+    low, high = np.quantile(_drawn_auroc(y_true, y_prob), (0.025, 0.975))
     result = {"auroc": areas.mean(), "sd": areas.mean(axis=1).std(ddof=1) if len(areas) > 1 else 0.0}
     result |= {"low": low, "high": high}
     result |= {f"auroc_{name}": area for name, area in zip(ptbxl.CLASSES, areas.mean(axis=0), strict=True)}
     return result | {"n": len(y_true), "seeds": len(y_prob)}
+
+
+def difference(y_true: np.ndarray, y_prob: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """How far the macro AUROC of probabilities (R, N, K) is above that of a reference (R, N, K), on the same records.
+
+    Returns
+    -------
+    dict
+        difference: of the means over the seeds; difference_low, difference_high: its 95 % bootstrap interval. Each
+        resample draws the same records for both, so that records which are hard for both don't widen it.
+    """
+    means = [np.mean([metrics.auroc(y_true, one) for one in each]) for each in (y_prob, reference)]
+    drawn = _drawn_auroc(y_true, y_prob) - _drawn_auroc(y_true, reference)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"difference": means[0] - means[1], "difference_low": low, "difference_high": high}
+
+
+def _drawn_auroc(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
+    """Macro AUROC in each resample, mean over the seeds, (RESAMPLES,), of probabilities (R, N, K)."""
+    counts = _resamples(y_true)
+    each = [[_resampled_auroc(y, p, counts) for y, p in zip(y_true.T, one.T, strict=True)] for one in y_prob]
+    return np.mean(each, axis=(0, 1))
 
 
 def _resamples(y_true: np.ndarray) -> np.ndarray:
@@ -340,19 +369,31 @@ def with_tables(text: str) -> str:
 def table(rows: pd.DataFrame) -> list[str]:
     """Results as the lines of a Markdown table."""
     classes = [f"auroc_{name}" for name in ptbxl.CLASSES]
+    compared = ["difference (95 % interval)"] if "difference" in rows else []
+    heads = ["weights", "macro AUROC (95 % interval)", *compared, "sd", *ptbxl.CLASSES]
     lines = [
         "",
-        f"| {rows['n'].iloc[0]} records, {rows['seeds'].iloc[0]} seeds | weights | macro AUROC (95 % interval) | sd | "
-        + " | ".join(ptbxl.CLASSES)
-        + " |",
-        "|---|--:|---|--:|" + "--:|" * len(classes),
+        f"| {rows['n'].iloc[0]} records, {rows['seeds'].iloc[0]} seeds | " + " | ".join(heads) + " |",
+        "|---|--:|---|" + "---|" * len(compared) + "--:|" + "--:|" * len(classes),
     ]
     for row in rows.to_dict("records"):
-        weights = f"{row['weights']:,}" if row["weights"] else "–"
-        areas = " | ".join(f"{row[name]:.3f}" for name in classes)
-        interval = f"{row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})"
-        lines.append(f"| {row['arm']} | {weights} | {interval} | {row['sd']:.3f} | {areas} |")
+        cells = [
+            row["arm"],
+            f"{row['weights']:,}" if row["weights"] else "–",
+            f"{row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})",
+        ]
+        if compared:
+            cells.append(_signed(row) if row["difference"] else "–")
+        cells += [f"{row[name]:.3f}" for name in ("sd", *classes)]
+        lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def _signed(row: dict) -> str:
+    mean, low, high = (
+        f"{row[name]:+.3f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")
+    )
+    return f"{mean} ({low} – {high})"
 
 
 def main() -> int:

@@ -73,6 +73,7 @@ def test_the_experiments_can_be_read(run, path: Path):
         ("signals = { window = 300, gain = 0.2 }", "", "arm 'windows': .*views=3"),
         ('model = "resnet1d"', 'model = "resnet9d"', "no model is called 'resnet9d'"),
         ("seeds = 2", "seeds = ", "can't be read"),
+        ("seeds = 2", "seeds = 2\nagainst = 'plane'", "against='plane', but there is no such arm"),
     ],
 )
 def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: str, new: str, words: str):
@@ -181,6 +182,43 @@ def test_a_repeated_training_gives_the_same_probabilities(run, quick, small_root
     splits = data.splits(cross_validated=False)[0]
     once, again = (run.train_and_judge(quick.arms["windows"], 3, data, *splits) for _ in range(2))
     np.testing.assert_array_equal(once, again)
+
+
+def test_a_difference_is_that_of_the_same_records(run):
+    rng = np.random.default_rng(3)
+    y_true = rng.integers(0, 2, (60, 4))
+    better, worse = (np.stack([expit(k * y_true + rng.normal(size=y_true.shape)) for _ in range(2)]) for k in (2, 0.5))
+    found = run.difference(y_true, better, worse)
+    areas = [np.mean([roc_auc_score(y_true, one, average="macro") for one in each]) for each in (better, worse)]
+    assert found["difference"] == pytest.approx(areas[0] - areas[1])
+    # One bootstrap with scikit-learn, record by record the same resamples.
+    drawn = []
+    for count in run._resamples(y_true):
+        rows = np.repeat(np.arange(60), count)
+        one, other = (
+            np.mean([roc_auc_score(y_true[rows], each[rows], average="macro") for each in arm])
+            for arm in (better, worse)
+        )
+        drawn.append(one - other)
+    expected = np.quantile(drawn, (0.025, 0.975))
+    np.testing.assert_allclose([found["difference_low"], found["difference_high"]], expected)
+    # What is common to both cancels.
+    same = run.difference(y_true, better, better)
+    assert (same["difference"], same["difference_low"], same["difference_high"]) == (0, 0, 0)
+
+
+def test_an_experiment_may_compare_its_arms_with_one_of_them(run, quick, small_root: Path):
+    data = run.Records.open(small_root)
+    compared = run.dataclasses.replace(quick, against="plain")
+    rows = run.run(compared, data, cross_validated=False).set_index("arm")
+    assert rows.loc["plain", "difference"] == 0
+    expected = rows["auroc"] - rows.loc["plain", "auroc"]
+    np.testing.assert_allclose(rows["difference"], expected, atol=1e-12)
+    assert (rows["difference_low"] <= rows["difference"]).all() and (
+        rows["difference"] <= rows["difference_high"]
+    ).all()
+    assert "difference (95 % interval)" in run.table(rows.reset_index())[1]
+    assert "| – |" in run.table(rows.reset_index())[3]
 
 
 def test_the_interval_of_a_perfect_answer_is_one_point(run):
