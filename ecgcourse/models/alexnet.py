@@ -89,7 +89,7 @@ class AlexNet(nn.Module):
         }
         _check_settings(self.settings)
         f, side = filters, last_side(size)
-        self.standardised = nn.BatchNorm2d(in_channels, affine=False) if standardise else nn.Identity()
+        self.standardised = nn.BatchNorm2d(in_channels, affine=False) if standardise else None
         self.features = nn.Sequential(
             *_convolution(in_channels, f, kernel=11, stride=4, padding=0),
             *_pooling(dropout),
@@ -127,7 +127,7 @@ class AlexNet(nn.Module):
     def _checked(self, images: torch.Tensor) -> torch.Tensor:
         """The images as the first convolution takes them."""
         check_images(type(self).__name__, images, self.settings["in_channels"], self.settings["size"])
-        return self.standardised(images)
+        return images if self.standardised is None else self.standardised(images)
 
 
 def last_side(size: int, poolings: int = 3) -> int:
