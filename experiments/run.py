@@ -2,6 +2,7 @@
 
 python experiments/run.py NAME             train what is missing of NAME.toml, write results/NAME_DATA.csv
 python experiments/run.py NAME --cv        the same by cross-validation inside the training folds: for choices
+python experiments/run.py NAME --processes 2   train two networks at a time, each on its share of the CPU's cores
 python experiments/run.py --tables         write the tables of book/experiments.md anew from results/
 
 Data are those of $ECGCOURSE_DATA, else the practice set; DATA is "real" or "practice". Training takes folds 1 to 8,
@@ -29,6 +30,7 @@ from scipy.special import expit, logit
 from ecgcourse import datasets, metrics, models, practice, ptbxl, training
 from ecgcourse.errors import EcgCourseError, SettingError
 from ecgcourse.files import whole_file
+from ecgcourse.workers import spread
 
 HERE = Path(__file__).resolve().parent
 RESULTS, RUNS = HERE / "results", HERE / "runs"
@@ -55,6 +57,11 @@ class Arm:
         Views per record when judging; only with windows.
     training : dict
         Of :class:`ecgcourse.training.TrainConfig`.
+    pretraining : dict
+        Of a training on the whole practice set before; empty for none. Every seed goes on from the same weights. Not
+        for judging on the practice set, whose judged records it would have seen.
+    against : str
+        The arm that this one is compared with; "" for the experiment's.
     mean_of : list of str
         Other arms, whose logits are averaged, seed by seed; nothing is trained.
     stacked_of : list of str
@@ -68,6 +75,8 @@ class Arm:
     signals: dict = field(default_factory=dict)
     views: int = 0
     training: dict = field(default_factory=dict)
+    pretraining: dict = field(default_factory=dict)
+    against: str = ""
     mean_of: list = field(default_factory=list)
     stacked_of: list = field(default_factory=list)
 
@@ -79,12 +88,35 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, the arms that answer it, and the one that all others are compared with, if there is one."""
+    """A question, the arms that answer it, and the one that the others are compared with unless they name another.
+
+    `practice` says what is other on the practice set: seeds, how many; epochs, which share of each arm's epochs.
+    """
 
     question: str
     seeds: int
     arms: dict[str, Arm]
     against: str = ""
+    practice: dict = field(default_factory=dict)
+
+    def on(self, data_name: str) -> "Experiment":
+        """The experiment as it is run on these data; SettingError for practice records that an arm has seen."""
+        if data_name != "practice":
+            return self
+        for name, arm in self.arms.items():
+            if arm.pretraining:
+                raise SettingError(
+                    f"arm {name!r} learns from the practice set beforehand, so it can't be judged there; "
+                    "name real records by ECGCOURSE_DATA"
+                )
+        share = self.practice.get("epochs", 1)
+        arms = {name: arm if arm.parts else _with_epochs(arm, share) for name, arm in self.arms.items()}
+        return dataclasses.replace(self, seeds=self.practice.get("seeds", self.seeds), arms=arms)
+
+
+def _with_epochs(arm: Arm, share: float) -> Arm:
+    epochs = training.TrainConfig.from_dict(arm.training).epochs
+    return dataclasses.replace(arm, training=arm.training | {"epochs": max(1, round(share * epochs))})
 
 
 def read(path: Path) -> Experiment:
@@ -93,7 +125,9 @@ def read(path: Path) -> Experiment:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingError(f"{path} can't be read as an experiment: {error}") from error
-    _check_keys(content, ("question", "seeds", "against", "defaults", "arms"), path)
+    _check_keys(content, ("question", "seeds", "against", "practice", "defaults", "arms"), path)
+    on_practice = content.get("practice", {})
+    _check_keys(on_practice, ("seeds", "epochs"), f"{path}, practice")
     names = [each.name for each in dataclasses.fields(Arm)]
     defaults = content.get("defaults", {})
     _check_keys(defaults, names, f"{path}, defaults")
@@ -103,9 +137,10 @@ def read(path: Path) -> Experiment:
         arms[name] = Arm(**_merged({} if own.keys() & {"mean_of", "stacked_of"} else defaults, own))
         _try(arms[name], arms, f"{path}, arm {name!r}")
     against = content.get("against", "")
-    if against and against not in arms:
-        raise SettingError(f"{path}: against={against!r}, but there is no such arm")
-    return Experiment(content["question"], content["seeds"], arms, against)
+    for each in [against, *(arm.against for arm in arms.values())]:
+        if each and each not in arms:
+            raise SettingError(f"{path}: against={each!r}, but there is no such arm")
+    return Experiment(content["question"], content["seeds"], arms, against, on_practice)
 
 
 def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
@@ -137,8 +172,11 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
         for judging in (False, True):
             _recipes(arm, model, judging)
         training.TrainConfig.from_dict(arm.training)
+        training.TrainConfig.from_dict(arm.pretraining)
     except (EcgCourseError, TypeError) as error:
         raise SettingError(f"{where}: {error}") from error
+    if arm.pretraining and model.settings.get("freeze"):
+        raise SettingError(f"{where}: frozen parts and pretraining don't go together; leave one of them out")
 
 
 def _recipes(arm: Arm, model: torch.nn.Module, judging: bool) -> dict:
@@ -163,9 +201,9 @@ def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
 
 def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Train on some records, (N,) numbers, and return the probabilities (M, K) of M others."""
+    config = _config(arm.training, seed)
     training.seed_everything(seed)
-    model = models.create(arm.model, **arm.settings)
-    config = training.TrainConfig.from_dict({"progress": False, "device": "auto"} | arm.training | {"seed": seed})
+    model = _pretrained(arm) if arm.pretraining else models.create(arm.model, **arm.settings)
     if model.settings.get("freeze"):
         # Parts that stay as they are have to know something first.
         parts = {name: getattr(model, name) for name in ("signal_model", "image_model")}
@@ -175,8 +213,28 @@ def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, tes
     return training.predict(model, test_set, config.batch_size, config.device, config.precision)[1]
 
 
+def _config(settings: dict, seed: int) -> training.TrainConfig:
+    return training.TrainConfig.from_dict({"progress": False, "device": "auto"} | settings | {"seed": seed})
+
+
+def _pretrained(arm: Arm) -> torch.nn.Module:
+    """The model of an arm after its training on the practice set, trained only where runs/ has none of that making."""
+    made_of = [arm.model, arm.settings, arm.images, arm.signals, arm.pretraining]
+    path = RUNS / f"{_digest(made_of)}.pt"
+    if not path.exists():
+        before = dataclasses.replace(arm, training=arm.pretraining, pretraining={})
+        data = Records.open(practice.write(practice.default_folder()))
+        config = _config(arm.pretraining, seed=0)
+        training.save_checkpoint(path, _trained({"name": arm.model, **arm.settings}, before, config, data, slice(None)))
+    return training.load_checkpoint(path)
+
+
+def _digest(made_of: list, more: bytes = b"") -> str:
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode() + more).hexdigest()[:24]
+
+
 def _trained(
-    settings: dict, arm: Arm, config: training.TrainConfig, data: "Records", train: np.ndarray
+    settings: dict, arm: Arm, config: training.TrainConfig, data: "Records", train: np.ndarray | slice
 ) -> torch.nn.Module:
     training.seed_everything(config.seed)
     model = models.create(**settings)
@@ -189,7 +247,7 @@ def _prepared(
     model: torch.nn.Module,
     config: training.TrainConfig,
     data: "Records",
-    rows: np.ndarray,
+    rows: np.ndarray | slice,
     judging: bool,
 ) -> datasets.AnyDataset:
     recipes = _recipes(arm, model, judging)
@@ -227,15 +285,47 @@ def probabilities(arm: Arm, seed: int, data: Records, cross_validated: bool) -> 
     """Labels and probabilities (M, K) of the judged records; trained only where runs/ has none of the same making."""
     splits = data.splits(cross_validated)
     y_true = np.concatenate([data.labels[test] for _, test in splits])
-    own = {name: value for name, value in dataclasses.asdict(arm).items() if name != "stacked_of"}
-    made_of = json.dumps([own, seed, data.name, cross_validated, len(data.labels)], sort_keys=True)
-    digest = hashlib.sha256(made_of.encode() + data.voltages.tobytes()).hexdigest()[:24]
-    path = RUNS / f"{digest}.npy"
+    path = _place(arm, seed, data, cross_validated)
     if not path.exists():
         found = np.concatenate([train_and_judge(arm, seed, data, *split) for split in splits])
         with whole_file(path) as temporary:
             np.save(temporary, found)
     return y_true, np.load(path, allow_pickle=False)
+
+
+def _place(arm: Arm, seed: int, data: Records, cross_validated: bool) -> Path:
+    """Where in runs/ the probabilities of a training are kept."""
+    own = {name: value for name, value in dataclasses.asdict(arm).items() if name not in ("stacked_of", "against")}
+    made_of = [own, seed, data.name, cross_validated, len(data.labels)]
+    return RUNS / f"{_digest(made_of, data.voltages.tobytes())}.npy"
+
+
+def train_all(experiment: Experiment, data: Records, cross_validated: bool, processes: int) -> None:
+    """Train what is missing in runs/, in several processes."""
+    wanted = [(arm, seed, data, inside) for arm, seed, inside in _trainings(experiment, cross_validated)]
+    missing = [each for each in wanted if not _place(*each).exists()]
+    for arm, *_ in missing:
+        if arm.pretraining:
+            # One after the other, on all cores: the processes would each train their own.
+            _pretrained(arm)
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    finished = spread(_train_one, [(threads, *each) for each in missing], processes)
+    for number, _ in enumerate(finished, start=1):
+        print(f"{number} of {len(missing)} trainings", flush=True)
+
+
+def _trainings(experiment: Experiment, cross_validated: bool) -> list[tuple[Arm, int, bool]]:
+    """Arm, seed and whether by cross-validation, of everything that an experiment trains, each once."""
+    arms = experiment.arms
+    wanted = [(arm, cross_validated) for arm in arms.values() if not arm.parts]
+    # Stacking learns from answers on records that its parts didn't see.
+    wanted += [(arms[part], True) for arm in arms.values() for part in arm.stacked_of if not cross_validated]
+    return [(arm, seed, inside) for seed in range(experiment.seeds) for arm, inside in wanted]
+
+
+def _train_one(threads: int, arm: Arm, seed: int, data: Records, cross_validated: bool) -> None:
+    torch.set_num_threads(threads)
+    probabilities(arm, seed, data, cross_validated)
 
 
 def joined(
@@ -274,10 +364,10 @@ def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.Data
         rows.append(row)
         seconds = perf_counter() - start
         print(f"{name:<36} {row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})  {seconds:.0f} s", flush=True)
-    if experiment.against:
-        reference = found[experiment.against]
-        for row in rows:
-            row |= difference(y_true, found[row["arm"]], reference)
+    for row in rows:
+        reference = experiment.arms[row["arm"]].against or experiment.against
+        if reference and reference != row["arm"]:
+            row |= difference(y_true, found[row["arm"]], found[reference])
     return pd.DataFrame(rows)
 
 
@@ -383,7 +473,7 @@ def table(rows: pd.DataFrame) -> list[str]:
             f"{row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})",
         ]
         if compared:
-            cells.append(_signed(row) if row["difference"] else "–")
+            cells.append("–" if pd.isna(row["difference"]) else _signed(row))
         cells += [f"{row[name]:.3f}" for name in ("sd", *classes)]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
@@ -402,7 +492,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in HERE.glob("*.toml")))
     parser.add_argument("--cv", action="store_true", help="judge by cross-validation inside folds 1 to 8")
     parser.add_argument("--seeds", type=int, help="other number of seeds than the file says")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--processes", type=int, default=1, help="networks that are trained at a time (default: 1)")
     parser.add_argument("--tables", action="store_true", help="only write the book's tables anew")
     options = parser.parse_args()
     if options.tables:
@@ -410,14 +500,16 @@ def main() -> int:
         return 0
     if not options.name:
         parser.error("name an experiment")
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    if options.processes < 1 or (options.seeds is not None and options.seeds < 1):
+        parser.error("--processes and --seeds are whole numbers, at least 1")
     try:
-        experiment = read(HERE / f"{options.name}.toml")
+        data = Records.open(practice.data_root())
+        experiment = read(HERE / f"{options.name}.toml").on(data.name)
         if options.seeds:
             experiment = dataclasses.replace(experiment, seeds=options.seeds)
-        data = Records.open(practice.data_root())
         print(f"{experiment.question} ({data.name}, {os.cpu_count()} cores)", flush=True)
+        if options.processes > 1:
+            train_all(experiment, data, options.cv, options.processes)
         rows = run(experiment, data, options.cv)
     except EcgCourseError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,5 +1,8 @@
 """The runner of the experiments: what it reads, what it trains on, what it says."""
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,6 +77,9 @@ def test_the_experiments_can_be_read(run, path: Path):
         ('model = "resnet1d"', 'model = "resnet9d"', "no model is called 'resnet9d'"),
         ("seeds = 2", "seeds = ", "can't be read"),
         ("seeds = 2", "seeds = 2\nagainst = 'plane'", "against='plane', but there is no such arm"),
+        ("[arms.windows]", "[arms.windows]\nagainst = 'plane'", "against='plane', but there is no such arm"),
+        ("[defaults]", "[practice]\nepoch = 1\n[defaults]", "practice: .*'epoch'; did you mean 'epochs'"),
+        ("[arms.windows]", "[arms.windows]\npretraining = { epoch = 1 }", "arm 'windows': .*did you mean 'epochs'"),
     ],
 )
 def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: str, new: str, words: str):
@@ -177,6 +183,69 @@ optimizer = "adamw"
     assert trained == ["cnn1d", "compact"]
 
 
+def test_several_processes_train_the_same(small_root: Path, tmp_path: Path):
+    found = {}
+    for processes in ("1", "2"):
+        folder = tmp_path / processes
+        folder.mkdir()
+        shutil.copy(EXPERIMENTS / "run.py", folder)
+        (folder / "quick.toml").write_text(QUICK.replace("seeds = 2", "seeds = 1"))
+        command = [sys.executable, "run.py", "quick", "--processes", processes]
+        environment = os.environ | {"ECGCOURSE_DATA": str(small_root)}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert ("4 of 4 trainings" in done.stdout) == (processes == "2")
+        found[processes] = pd.read_csv(folder / "results" / "quick_practice.csv")
+        assert len(list((folder / "runs").iterdir())) == 4
+    # Other numbers of threads add in another order.
+    pd.testing.assert_frame_equal(found["1"], found["2"], atol=0.03)
+
+
+def test_pretraining_takes_the_practice_set_and_every_seed_goes_on_from_it(
+    run, quick, small_root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run.practice, "default_folder", lambda: small_root)
+    monkeypatch.setattr(run.practice, "write", lambda folder: folder)
+    seen, fit = [], run.training.fit
+
+    def watched(model, train, val, config):
+        before = [weights.clone() for weights in model.parameters()]
+        history = fit(model, train, val, config)
+        seen.append((len(train), config.seed, before, [weights.clone() for weights in model.parameters()]))
+        return history
+
+    monkeypatch.setattr(run.training, "fit", watched)
+    arm = run.dataclasses.replace(quick.arms["plain"], pretraining={"epochs": 1, "device": "cpu"})
+    data = run.Records.open(small_root)
+    real = run.dataclasses.replace(data, name="real")
+    train, test = real.splits(False)[0]
+    for seed in (3, 4):
+        assert run.train_and_judge(arm, seed, real, train, test).shape == (len(test), 4)
+    assert [each[:2] for each in seen] == [(len(data.labels), 0), (len(train), 3), (len(train), 4)]
+    for _, _, before, _ in seen[1:]:
+        assert all(map(run.torch.equal, before, seen[0][3]))
+
+
+def test_practice_records_are_not_judged_by_who_has_seen_them(run, quick):
+    arm = run.dataclasses.replace(quick.arms["plain"], pretraining={"epochs": 1})
+    experiment = run.dataclasses.replace(quick, arms={"known": arm})
+    with pytest.raises(SettingError, match="arm 'known' learns from the practice set beforehand"):
+        experiment.on("practice")
+    assert experiment.on("real") is experiment
+
+
+def test_the_practice_set_may_have_other_seeds_and_a_share_of_the_epochs(run, tmp_path: Path):
+    (tmp_path / "two.toml").write_text(
+        QUICK.replace("epochs = 1", "epochs = 10").replace(
+            "[defaults]", "[practice]\nseeds = 1\nepochs = 0.25\n[defaults]"
+        )
+    )
+    experiment = run.read(tmp_path / "two.toml")
+    assert experiment.on("real").seeds == 2 and experiment.on("practice").seeds == 1
+    assert [arm.training.get("epochs") for arm in experiment.on("practice").arms.values()] == [2, 2, None, None]
+    assert experiment.on("real").arms["plain"].training["epochs"] == 10
+
+
 def test_a_repeated_training_gives_the_same_probabilities(run, quick, small_root: Path):
     data = run.Records.open(small_root)
     splits = data.splits(cross_validated=False)[0]
@@ -211,14 +280,24 @@ def test_an_experiment_may_compare_its_arms_with_one_of_them(run, quick, small_r
     data = run.Records.open(small_root)
     compared = run.dataclasses.replace(quick, against="plain")
     rows = run.run(compared, data, cross_validated=False).set_index("arm")
-    assert rows.loc["plain", "difference"] == 0
-    expected = rows["auroc"] - rows.loc["plain", "auroc"]
-    np.testing.assert_allclose(rows["difference"], expected, atol=1e-12)
+    lines = run.table(rows.reset_index())
+    assert rows.loc["plain"].filter(like="difference").isna().all()
+    rows = rows.drop(index="plain").assign(plain=rows.loc["plain", "auroc"])
+    np.testing.assert_allclose(rows["difference"], rows["auroc"] - rows["plain"], atol=1e-12)
     assert (rows["difference_low"] <= rows["difference"]).all() and (
         rows["difference"] <= rows["difference_high"]
     ).all()
-    assert "difference (95 % interval)" in run.table(rows.reset_index())[1]
-    assert "| – |" in run.table(rows.reset_index())[3]
+    assert "difference (95 % interval)" in lines[1]
+    assert "| – |" in lines[3]
+
+
+def test_an_arm_may_name_another_to_be_compared_with(run, quick, small_root: Path):
+    data = run.Records.open(small_root)
+    arms = quick.arms | {"both": run.dataclasses.replace(quick.arms["both"], against="windows")}
+    compared = run.dataclasses.replace(quick, against="plain", arms=arms)
+    rows = run.run(compared, data, cross_validated=False).set_index("arm")
+    expected = rows.loc[["windows", "both"], "auroc"].to_numpy() - rows.loc[["plain", "windows"], "auroc"].to_numpy()
+    np.testing.assert_allclose(rows.loc[["windows", "both"], "difference"], expected, atol=1e-12)
 
 
 def test_the_interval_of_a_perfect_answer_is_one_point(run):
