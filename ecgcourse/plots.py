@@ -275,7 +275,8 @@ def field_image(
     Parameters
     ----------
     image : (S, S) array
-        A field (S = T) or an image of any side; it spans the same time as the signal.
+        A field (S = T) or an image of any side; it spans the same time as the signal. Of a bool array, the colour
+        bar shows two colours: 0 for False, 1 for True.
     signal : (T,) array
     fs : float
         Sampling rate of the signal in Hz.
@@ -310,7 +311,9 @@ def field_image(
     ax.tick_params(labelleft=False)
     ax.set_xlabel("time (s)")
     beside.set_ylabel("time (s)")
-    figure.colorbar(shown, cax=_place(figure, corner[0] + side + gap, bottom, 0.15, side), label=label)
+    two_colours = {"boundaries": (-0.5, 0.5, 1.5), "values": (0, 1), "ticks": (0, 1)}
+    bar = _place(figure, corner[0] + side + gap, bottom, 0.15, side)
+    figure.colorbar(shown, cax=bar, label=label, **(two_colours if image.dtype == bool else {}))
     if title:
         above.set_title(title)
     return figure

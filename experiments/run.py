@@ -2,7 +2,8 @@
 
 python experiments/run.py NAME             train what is missing of NAME.toml, write results/NAME_DATA.csv
 python experiments/run.py NAME --cv        the same by cross-validation inside the training folds: for choices
-python experiments/run.py NAME --processes 2   train two networks at a time, each on its share of the CPU's cores
+python experiments/run.py NAME --processes 2
+                                           the same, two networks at a time, each on its share of the CPU's cores
 python experiments/run.py --tables         write the tables of book/experiments.md anew from results/
 
 Data are those of $ECGCOURSE_DATA, else the practice set; DATA is "real" or "practice". Training takes folds 1 to 8,

@@ -293,6 +293,18 @@ def test_field_image_display_range():
         shown(IMAGES[0], limits=(1, 1))
 
 
+def test_field_image_of_yes_and_no_has_a_bar_of_two_colours():
+    near = np.abs(SIGNALS[0][:, None] - SIGNALS[0]) < 0.1
+    ax, *_, bar = plots.field_image(near, SIGNALS[0], FS).axes
+    np.testing.assert_array_equal(ax.images[0].get_array(), near)
+    drawn = ax.images[0].to_rgba(np.array([[False, True]]))
+    assert drawn[0, 0, :3].tolist() == [0, 0, 0] and drawn[0, 1, :3].tolist() == [1, 1, 1]
+    boxes = next(part for part in bar.collections if part.get_array() is not None)
+    colours = boxes.cmap(boxes.norm(boxes.get_array().reshape(-1)))
+    np.testing.assert_array_equal(colours[:, :3], [[0, 0, 0], [1, 1, 1]])
+    assert bar.get_yticks().tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("mtf_white", [51, 255])
 def test_nine_images_are_where_they_belong(mtf_white):
     axes = plots.nine_images(IMAGES, SIGNALS, FS, mtf_white=mtf_white).axes
