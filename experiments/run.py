@@ -481,8 +481,9 @@ def table(rows: pd.DataFrame) -> list[str]:
 
 
 def _signed(row: dict) -> str:
+    # A zero is added, so that none is shown as −0.000.
     mean, low, high = (
-        f"{row[name]:+.3f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")
+        f"{round(row[name], 3) + 0.0:+.3f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")
     )
     return f"{mean} ({low} – {high})"
 
