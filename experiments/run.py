@@ -481,10 +481,9 @@ def table(rows: pd.DataFrame) -> list[str]:
 
 
 def _signed(row: dict) -> str:
+    names = ("difference", "difference_low", "difference_high")
     # A zero is added, so that none is shown as −0.000.
-    mean, low, high = (
-        f"{round(row[name], 3) + 0.0:+.3f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")
-    )
+    mean, low, high = (f"{round(row[name], 3) + 0.0:+.3f}".replace("-", "−") for name in names)
     return f"{mean} ({low} – {high})"
 
 
