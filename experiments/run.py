@@ -59,8 +59,8 @@ class Arm:
     training : dict
         Of :class:`ecgcourse.training.TrainConfig`.
     pretraining : dict
-        Of a training on the whole practice set before; empty for none. Every seed goes on from the same weights. Not
-        for judging on the practice set, whose judged records it would have seen.
+        What differs from `training` in a training on the whole practice set before; empty for no such training. Every
+        seed goes on from the same weights. Not for judging on the practice set, whose judged records were seen.
     against : str
         The arm that this one is compared with; "" for the experiment's.
     mean_of : list of str
@@ -173,7 +173,7 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
         for judging in (False, True):
             _recipes(arm, model, judging)
         training.TrainConfig.from_dict(arm.training)
-        training.TrainConfig.from_dict(arm.pretraining)
+        training.TrainConfig.from_dict(arm.training | arm.pretraining)
     except (EcgCourseError, TypeError) as error:
         raise SettingError(f"{where}: {error}") from error
     if arm.pretraining and model.settings.get("freeze"):
@@ -220,12 +220,12 @@ def _config(settings: dict, seed: int) -> training.TrainConfig:
 
 def _pretrained(arm: Arm) -> torch.nn.Module:
     """The model of an arm after its training on the practice set, trained only where runs/ has none of that making."""
-    made_of = [arm.model, arm.settings, arm.images, arm.signals, arm.pretraining]
+    before = dataclasses.replace(arm, training=arm.training | arm.pretraining, pretraining={})
+    made_of = [arm.model, arm.settings, arm.images, arm.signals, before.training]
     path = RUNS / f"{_digest(made_of)}.pt"
     if not path.exists():
-        before = dataclasses.replace(arm, training=arm.pretraining, pretraining={})
         data = Records.open(practice.write(practice.default_folder()))
-        config = _config(arm.pretraining, seed=0)
+        config = _config(before.training, seed=0)
         training.save_checkpoint(path, _trained({"name": arm.model, **arm.settings}, before, config, data, slice(None)))
     return training.load_checkpoint(path)
 

@@ -226,6 +226,12 @@ def test_pretraining_takes_the_practice_set_and_every_seed_goes_on_from_it(
         assert all(map(run.torch.equal, before, seen[0][3]))
 
 
+def test_frozen_parts_are_not_pretrained(run):
+    arm = run.Arm(model="late_fusion", settings={"freeze": True, "size": 67}, pretraining={"epochs": 1})
+    with pytest.raises(SettingError, match="here: frozen parts and pretraining don't go together"):
+        run._try(arm, {}, "here")
+
+
 def test_practice_records_are_not_judged_by_who_has_seen_them(run, quick):
     arm = run.dataclasses.replace(quick.arms["plain"], pretraining={"epochs": 1})
     experiment = run.dataclasses.replace(quick, arms={"known": arm})
