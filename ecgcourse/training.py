@@ -12,6 +12,7 @@ import math
 import os
 import random
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from tqdm import tqdm
 from ecgcourse import distributed, metrics, models
 from ecgcourse.datasets import Views, loader, to_float
 from ecgcourse.distributed import Team
-from ecgcourse.errors import CheckpointError, DataError, SettingError, brief, in_words, shown
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
 from ecgcourse.runs import BEST, HISTORY, Run, Tally, check_parts, load_tensors
@@ -88,7 +89,8 @@ class TrainConfig:
         Processes that prepare batches; 0 prepares them in this process.
     precision : {"float32", "bfloat16"}
         What convolutions and matrix products are calculated in. Weights, losses and steps stay float32.
-        bfloat16 has 8 significant bits; how much faster it is depends on the hardware.
+        bfloat16 has 8 significant bits; how much faster it is depends on the hardware. An x86 processor without
+        AVX-512 imitates it, many times more slowly than float32, and :func:`fit` warns.
     compile : bool
         Translate the network with torch.compile, which takes a while at the start. Whether the steps after it
         are faster depends on the hardware: on two CPU cores they were not (``benchmarks/README.md``).
@@ -461,6 +463,7 @@ def fit(
         A checkpoint to resume that is damaged.
     """
     team, device = distributed.team(), pick_device(config.device)
+    _warn_of_imitated_numbers(config.precision, device)
     # Each process draws its own dropout; the first one draws what it would draw alone.
     seed_everything(config.seed + team.rank)
     options = {"workers": config.workers, "share": team.share}
@@ -700,6 +703,17 @@ def _answers(
 def _probabilities(logits: torch.Tensor) -> np.ndarray:
     # float32 would round every logit above 17 to a probability of 1, and ties change a ROC curve.
     return torch.sigmoid(logits.double()).numpy()
+
+
+def _warn_of_imitated_numbers(precision: str, device: torch.device) -> None:
+    # What PyTorch calculates in bfloat16 on such a processor goes through float32, number by number.
+    if precision == "bfloat16" and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        warnings.warn(
+            "this processor can't calculate in bfloat16 and imitates it, many times more slowly than float32; "
+            "precision='float32' is the better choice here",
+            EcgCourseWarning,
+            stacklevel=3,
+        )
 
 
 def _loss_function(train: Dataset, val: Dataset | None, config: TrainConfig) -> nn.Module:

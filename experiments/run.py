@@ -55,7 +55,7 @@ class Arm:
         Of :class:`ecgcourse.datasets.ImageRecipe` and :class:`ecgcourse.signals.SignalRecipe`, other than what the
         model decides.
     views : int
-        Views per record when judging; only with windows.
+        Views per record when judging: windows, or copies turned round in time where the images have `shift`.
     training : dict
         Of :class:`ecgcourse.training.TrainConfig`.
     pretraining : dict
@@ -192,8 +192,9 @@ def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
     """A recipe for learning or for judging: what is random while learning is not while judging."""
     if not judging:
         return recipe
-    fixed = {name: value for name, value in recipe.items() if name not in ("gain", "shift")}
     views = arm.views or int("window" in recipe)
+    drawn = ("gain",) if views and "window" not in recipe else ("gain", "shift")
+    fixed = {name: value for name, value in recipe.items() if name not in drawn}
     return fixed | ({"views": views} if views else {})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ecgcourse import datasets, models, training
-from ecgcourse.errors import CheckpointError, DataError, SettingError
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError
 from ecgcourse.training import TrainConfig
 
 SIZE = 8
@@ -189,6 +190,25 @@ def test_the_metrics_of_an_epoch_are_those_of_its_predictions():
     assert row["specificity"] == pytest.approx(recall_score(1 - y_true, ~predicted, average="macro"))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "capability, precision, warned",
+    [
+        ("AVX2", "bfloat16", True),
+        ("AVX512", "bfloat16", False),
+        ("AVX2", "float32", False),
+    ],
+)
+def test_a_processor_that_imitates_bfloat16_is_named(
+    capability: str, precision: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    expected = pytest.warns(EcgCourseWarning, match="precision='float32' is the better") if warned else nullcontext()
+    with expected:
+        training.fit(a_model(), a_dataset(), None, a_config(epochs=1, precision=precision))
+
+
+@pytest.mark.filterwarnings("ignore:this processor")
 def test_bfloat16_is_float32_to_eight_bits():
     """Weights stay float32, so that a step of 0.1 % of a weight is not lost."""
     dataset = a_dataset()
