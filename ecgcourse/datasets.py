@@ -75,11 +75,10 @@ class ImageRecipe:
         Samples that an image shows; None shows all. A window as long as the image is wide leaves no sample out.
     views : int
         With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
-        random numbers choose; V takes V of them at equal distances, from the first sample to the last. With
-        `shift`: V turned copies of the record, which begin at equal distances; 0 takes one at random.
+        random numbers choose; V takes V of them at equal distances, from the first sample to the last.
     shift : bool
-        Let a record begin at another sample and go on from its end to its beginning. An image that looks at a part of
-        the samples sees other ones each time.
+        Each time a record is asked for, let it begin at another sample and go on from its end to its beginning. For
+        training: an image that looks at a part of the samples sees other ones each time.
 
     Raises
     ------
@@ -104,10 +103,8 @@ class ImageRecipe:
         right = self.fields and set(self.fields) <= set(ALL_FIELDS) and len(set(self.fields)) == len(self.fields)
         self._need("fields", right, f"some of {', '.join(ALL_FIELDS)}, each once")
         self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
-        varied = self.window or self.shift
-        self._need("views", self.views >= 0 and (varied or not self.views), "0 or more, and 0 without window and shift")
-        both = self.window and self.views
-        self._need("shift", not (self.shift and both), "False with views of windows, which lie at fixed places")
+        self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
+        self._need("shift", not (self.shift and self.views), "False with views, which lie at fixed places")
 
     def _need(self, name: str, right: object, allowed: str) -> None:
         if not right:
@@ -196,7 +193,7 @@ class RenderedImages(Dataset):
         """
         rows = _rows(self, index).to(self.signals.device, non_blocking=True)
         picked = self.signals[rows.reshape(-1)]
-        shifted = _shifted(picked, self.recipe.views) if self.recipe.shift else picked
+        shifted = _shifted(picked) if self.recipe.shift else picked
         images = self._render(_windows(shifted, self.recipe))
         return _as_asked(images, rows, self.recipe), self.labels[rows]
 
@@ -680,7 +677,7 @@ def loader(
 
 def _draws_windows(dataset: Dataset) -> bool:
     recipe = getattr(dataset, "recipe", DEFAULT_IMAGES)
-    return not recipe.views and (recipe.window is not None or getattr(recipe, "shift", False))
+    return getattr(recipe, "shift", False) or (recipe.window is not None and not recipe.views)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -734,13 +731,9 @@ def _windows(x: torch.Tensor, recipe: ImageRecipe | SignalRecipe) -> torch.Tenso
     return _cut_out(x, starts, recipe.window)
 
 
-def _shifted(x: torch.Tensor, views: int) -> torch.Tensor:
-    """Signals (B, L, T) turned round in time: each by a random number of samples, or (B V, L, T) by V numbers."""
-    length = x.shape[-1]
-    if not views:
-        return _cut_out(x, torch.randint(length, (len(x),)), length)
-    starts = (torch.arange(views) * length / views).round().long().repeat(len(x))
-    return _cut_out(x.repeat_interleave(views, dim=0), starts, length)
+def _shifted(x: torch.Tensor) -> torch.Tensor:
+    """Signals (B, L, T), each turned round in time by a random number of samples."""
+    return _cut_out(x, torch.randint(x.shape[-1], (len(x),)), x.shape[-1])
 
 
 def _cut_out(x: torch.Tensor, starts: torch.Tensor, length: int) -> torch.Tensor:

@@ -55,7 +55,7 @@ class Arm:
         Of :class:`ecgcourse.datasets.ImageRecipe` and :class:`ecgcourse.signals.SignalRecipe`, other than what the
         model decides.
     views : int
-        Views per record when judging: windows, or copies turned round in time where the images have `shift`.
+        Views per record when judging; only with windows.
     training : dict
         Of :class:`ecgcourse.training.TrainConfig`.
     pretraining : dict
@@ -129,6 +129,11 @@ def read(path: Path) -> Experiment:
     _check_keys(content, ("question", "seeds", "against", "practice", "defaults", "arms"), path)
     on_practice = content.get("practice", {})
     _check_keys(on_practice, ("seeds", "epochs"), f"{path}, practice")
+    _check_values(content, path)
+    _check_values({"seeds": 1} | on_practice, f"{path}, practice")
+    for name in ("question", "arms"):
+        if not content.get(name):
+            raise SettingError(f"{path}: there is no {name!r}")
     names = [each.name for each in dataclasses.fields(Arm)]
     defaults = content.get("defaults", {})
     _check_keys(defaults, names, f"{path}, defaults")
@@ -151,6 +156,14 @@ def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
             raise SettingError(
                 f"{where}: no key is called {name!r}; did you mean {close!r}? All are: {', '.join(known)}"
             )
+
+
+def _check_values(found: dict, where: object) -> None:
+    if type(found.get("seeds")) is not int or found["seeds"] < 1:
+        raise SettingError(f"{where}: seeds={found.get('seeds')!r}, but a whole number, at least 1, is needed")
+    share = found.get("epochs", 1)
+    if type(share) not in (int, float) or not 0 < share < np.inf:
+        raise SettingError(f"{where}: epochs={share!r}, but a share of the epochs, above 0, is needed")
 
 
 def _merged(defaults: dict, own: dict) -> dict:
@@ -192,9 +205,8 @@ def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
     """A recipe for learning or for judging: what is random while learning is not while judging."""
     if not judging:
         return recipe
+    fixed = {name: value for name, value in recipe.items() if name not in ("gain", "shift")}
     views = arm.views or int("window" in recipe)
-    drawn = ("gain",) if views and "window" not in recipe else ("gain", "shift")
-    fixed = {name: value for name, value in recipe.items() if name not in drawn}
     return fixed | ({"views": views} if views else {})
 
 

@@ -567,20 +567,6 @@ def test_a_shift_turns_each_record_round_by_another_number_of_samples():
         datasets.loader(dataset, 2, workers=2)
 
 
-def test_views_of_a_shift_are_copies_that_begin_at_equal_distances():
-    x, labels = some_signals()
-    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(shift=True, views=4))
-    (images,), label = dataset[[4, 1]]
-    assert images.shape == (2, 4, 9, SIZE, SIZE) and label.shape == (2, 4)
-    # 50 samples: a quarter of them is 12.5, and halves are rounded to the even number.
-    for place, start in enumerate((0, 12, 25, 38)):
-        turned = np.roll(x[1:2], -start, axis=-1).astype(np.float32)
-        assert np.array_equal(images[1, place], render.render(turned, SIZE)[0])
-    assert torch.equal(dataset[4][0].inputs, images[0])
-    # Nothing is drawn, so that several processes may prepare them.
-    assert len(list(datasets.loader(dataset, 3, workers=1))) == -(-len(x) // 3)
-
-
 @pytest.mark.parametrize(
     "settings",
     [

@@ -77,6 +77,12 @@ def test_the_experiments_can_be_read(run, path: Path):
         ("signals = { window = 300, gain = 0.2 }", "", "arm 'windows': .*views=3"),
         ('model = "resnet1d"', 'model = "resnet9d"', "no model is called 'resnet9d'"),
         ("seeds = 2", "seeds = ", "can't be read"),
+        ("seeds = 2", "seeds = 0", "seeds=0, but a whole number"),
+        ("seeds = 2", "", "seeds=None, but a whole number"),
+        ('question = "Does it run?"', "", "there is no 'question'"),
+        ("[defaults]", "[practice]\nseeds = 2.5\n[defaults]", "practice: seeds=2.5, but a whole number"),
+        ("[defaults]", "[practice]\nepochs = -1\n[defaults]", "practice: epochs=-1, but a share"),
+        ("[defaults]", '[practice]\nepochs = "half"\n[defaults]', "practice: epochs='half', but a share"),
         ("seeds = 2", "seeds = 2\nagainst = 'plane'", "against='plane', but there is no such arm"),
         ("[arms.windows]", "[arms.windows]\nagainst = 'plane'", "against='plane', but there is no such arm"),
         ("[defaults]", "[practice]\nepoch = 1\n[defaults]", "practice: .*'epoch'; did you mean 'epochs'"),
@@ -94,9 +100,7 @@ def test_what_is_random_while_learning_is_not_while_judging(run):
     arm = run.Arm(model="compact", images={"shift": True, "window": 128}, views=4)
     assert run._recipes(arm, model, False)["images"] == run.datasets.ImageRecipe(shift=True, window=128)
     assert run._recipes(arm, model, True)["images"] == run.datasets.ImageRecipe(window=128, views=4)
-    turned = dataclasses.replace(arm, images={"shift": True})
-    assert run._recipes(turned, model, True)["images"] == run.datasets.ImageRecipe(shift=True, views=4)
-    once = dataclasses.replace(turned, views=0)
+    once = dataclasses.replace(arm, images={"shift": True}, views=0)
     assert run._recipes(once, model, True)["images"] == run.datasets.ImageRecipe()
 
 
