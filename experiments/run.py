@@ -129,8 +129,11 @@ def read(path: Path) -> Experiment:
     _check_keys(content, ("question", "seeds", "against", "practice", "defaults", "arms"), path)
     on_practice = content.get("practice", {})
     _check_keys(on_practice, ("seeds", "epochs"), f"{path}, practice")
-    _check_values(content, path)
-    _check_values({"seeds": 1} | on_practice, f"{path}, practice")
+    _check_seeds(content.get("seeds"), path)
+    _check_seeds(on_practice.get("seeds", 1), f"{path}, practice")
+    share = on_practice.get("epochs", 1)
+    if type(share) not in (int, float) or not 0 < share < np.inf:
+        raise SettingError(f"{path}, practice: epochs={share!r}, but a share of the epochs, above 0, is needed")
     for name in ("question", "arms"):
         if not content.get(name):
             raise SettingError(f"{path}: there is no {name!r}")
@@ -158,12 +161,9 @@ def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
             )
 
 
-def _check_values(found: dict, where: object) -> None:
-    if type(found.get("seeds")) is not int or found["seeds"] < 1:
-        raise SettingError(f"{where}: seeds={found.get('seeds')!r}, but a whole number, at least 1, is needed")
-    share = found.get("epochs", 1)
-    if type(share) not in (int, float) or not 0 < share < np.inf:
-        raise SettingError(f"{where}: epochs={share!r}, but a share of the epochs, above 0, is needed")
+def _check_seeds(seeds: object, where: object) -> None:
+    if type(seeds) is not int or seeds < 1:
+        raise SettingError(f"{where}: seeds={seeds!r}, but a whole number, at least 1, is needed")
 
 
 def _merged(defaults: dict, own: dict) -> dict:
