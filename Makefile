@@ -2,46 +2,72 @@
 
 PYTHON ?= python3
 URL ?=
+# Which build of PyTorch: empty for the one that the package index serves; or cpu, cu130, … from PyTorch's own index.
+TORCH ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/$(TORCH)
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+LOG := $(VENV)/install.log
+FOR_BOOK := $(VENV)/.book
+FOR_TEST := $(VENV)/.test
 HTML := book/_build/html
+PIP := $(BIN)/python -m pip install --constraint constraints.txt
+EVERYTHING := .[book,test]
+# $(call step,WHAT,COMMAND) says, where the command fails, at which step, the last of what it printed, and where all of it lies.
+step = $(2) >>$(LOG) 2>&1 || { tail -n 15 $(LOG); echo "Installing $(1) failed. \
+    All that was printed is in $(LOG); 'How to run it' (book/running.md) says what an installation needs."; exit 1; }
 
 # A backend that somebody exported would take the figures out of the notebooks; the environment's own kernel comes first.
 unexport MPLBACKEND
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book test ci notebooks colab address clean help
+.PHONY: book test ci notebooks colab pins address clean help
 
 help:
 	@echo "make book        install into .venv, write the practice set, execute every notebook, build the book"
 	@echo "make test        install into .venv, lint, run the tests, compare every notebook's outputs"
 	@echo "make ci          what CI runs: book, then test, on real records too where some lie beside the checkout"
 	@echo "make notebooks   execute every notebook in place, so that the committed outputs are fresh"
-	@echo "make colab       execute every notebook in fresh environments, of the lowest and of the newest versions"
+	@echo "make colab       execute every notebook in fresh environments: lowest versions, newest ones, Colab's"
+	@echo "make pins        write constraints.txt anew after a change of pyproject.toml; a version changes only where it must"
 	@echo "make address URL=https://github.com/OWNER/ecgcourse   change the repository's address everywhere"
 	@echo "make clean       remove .venv, the built book and caches"
+	@echo
+	@echo "The first installation can be told PYTHON=/path/to/python3, and TORCH=cpu for PyTorch's smaller build without GPUs."
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || \
 	    { echo "There is no '$(PYTHON)'. Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or later is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "'$(PYTHON) -m venv $(VENV)' failed. On Debian and Ubuntu, Python's venv is a package of its own: python3-venv."; exit 1; }
+ifneq ($(TORCH),)
+	@echo "Installing PyTorch's build '$(TORCH)' into $(VENV)."
+	@$(call step,PyTorch from $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) torch)
+endif
+	@touch $@
+
+$(FOR_BOOK): $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing the pinned requirements and the package into $(VENV); the first time this takes some minutes."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,test]"
+	@$(call step,the package and what the book needs,$(PIP) --editable ".[book]")
+	@touch $@
+
+$(FOR_TEST): $(FOR_BOOK)
+	@echo "Installing what the tests need besides into $(VENV)."
+	@$(call step,what the tests need,$(PIP) --editable "$(EVERYTHING)")
 	@touch $@
 
 # A fresh build folder, so that no page of an earlier build can stand in for a missing one.
-book: $(STAMP)
+book: $(FOR_BOOK)
 	@if [ -z "$$ECGCOURSE_DATA" ]; then $(BIN)/python -m ecgcourse practice; fi
 	@rm -rf book/_build
 	@$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@$(BIN)/python tools/pages.py $(HTML)
 
-test: $(STAMP)
+test: $(FOR_TEST)
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/python -m pytest
@@ -50,15 +76,18 @@ test: $(STAMP)
 ci:
 	@bash .ci/run
 
-notebooks: $(STAMP)
+notebooks: $(FOR_TEST)
 	@$(BIN)/python tools/notebooks.py run
 	@$(BIN)/python -m tools.routes
 
-colab: $(STAMP)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[colab]"
+colab: $(FOR_TEST)
 	@$(BIN)/python -m tools.colab
 
-address: $(STAMP)
+pins: $(FOR_TEST)
+	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test \
+	    --custom-compile-command "make pins" --output-file constraints.txt pyproject.toml
+
+address: $(FOR_BOOK)
 	@$(BIN)/python tools/address.py "$(URL)"
 
 clean:

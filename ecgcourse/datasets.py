@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import pickle
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,11 +25,12 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, in_words, shown
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.fields import ALL_FIELDS, DIFFERENCE, FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
 from ecgcourse.render import DTYPES, differences, render
 from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
+from ecgcourse.workers import deaf_to_ctrl_c
 
 CHANNELS = len(IMAGE_LEADS) * len(FIELDS)
 """Images per record, C."""
@@ -637,7 +639,9 @@ def loader(
     seed : int
         Seeds the loader's own generator; PyTorch's global one is neither read nor moved.
     workers : int
-        Processes that prepare batches; 0 prepares them in this process.
+        Processes that prepare batches; 0 prepares them in this process. They are started anew, not forked, on
+        every system: the dataset's class must stand in a module, and a script that calls this must do so under
+        ``if __name__ == "__main__":``.
     share : (int, int)
         Number of this process and number of processes that share each batch, as in :class:`BatchOrder`.
 
@@ -650,7 +654,8 @@ def loader(
     Raises
     ------
     SettingError
-        `batch_size` below 1, `workers` below 0, or workers for images that are rendered on a GPU.
+        `batch_size` below 1, `workers` below 0, or workers for images that are rendered on a GPU. Going through
+        the batches: a dataset that can't be sent to other processes.
     """
     if batch_size < 1:
         raise SettingError(f"batch_size={batch_size}, but it must be at least 1")
@@ -664,15 +669,32 @@ def loader(
             f"workers={workers}, but these images are rendered on {dataset.labels.device}, which other "
             "processes can't share; use workers=0"
         )
-    return DataLoader(
+    return _Loader(
         dataset,
         sampler=BatchOrder(len(dataset), batch_size, shuffle, seed, share),
         batch_size=None,
         num_workers=workers,
+        # A fork of a process with threads, as PyTorch has them, may wait for one of them forever.
+        multiprocessing_context="spawn" if workers else None,
         persistent_workers=workers > 0,
         # Of its own: DataLoader draws seeds for its workers from it, which must not change the order.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+class _Loader(DataLoader):
+    def __iter__(self) -> Iterator:
+        with deaf_to_ctrl_c(), warnings.catch_warnings():
+            # PyTorch's advice before the error; ours says the same in one line.
+            warnings.filterwarnings("ignore", "Got pickle error")
+            try:
+                return super().__iter__()
+            # Python's pickle says so in either way.
+            except (AttributeError, pickle.PicklingError) as error:
+                raise SettingError(
+                    f"workers={self.num_workers}, but this dataset can't be sent to other processes "
+                    f"({brief(str(error), 200)}); define its class in a module, or use workers=0"
+                ) from error
 
 
 def _draws_windows(dataset: Dataset) -> bool:

@@ -362,7 +362,8 @@ def environment(device: torch.device, team: Team) -> dict:
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "ecgcourse": ecgcourse.__version__,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        # Only PyTorch itself tells its build, such as 2.13.0+cu130.
+        "packages": {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},
         "system": platform.platform(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),

@@ -2,10 +2,13 @@
 
 import functools
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 import joblib
 
@@ -34,6 +37,25 @@ def spread(work: Callable, pieces: Iterable[tuple], n_jobs: int) -> Iterator:
     """
     tasks = (joblib.delayed(_do)(work, piece, os.getpid()) for piece in pieces)
     return joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that are started meanwhile never hear Ctrl-C, which a terminal sends to all of them.
+
+    The process that started them hears it and ends them; they would each print where they were.
+    """
+    # Windows can't have its processes started deaf.
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Started later, by the first process, this would open the signal for it again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _do(work: Callable, piece: tuple, asked_by: int) -> object:

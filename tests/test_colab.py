@@ -71,10 +71,6 @@ def test_what_the_setup_cell_installs_is_the_last_commit(tmp_path, monkeypatch):
     assert "ECGCOURSE_DATA" not in env
 
 
-def test_torch_is_the_tested_one_unless_asked():
-    assert f"torch=={colab.tested_torch()}\n" in (colab.ROOT / "constraints.txt").read_text(encoding="utf-8")
-
-
 def test_command_that_fails_says_why():
     with pytest.raises(RuntimeError, match=r"(?s)'git frobnicate' ended with status 1:.*frobnicate"):
         colab.call("git", "frobnicate")

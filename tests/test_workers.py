@@ -41,6 +41,33 @@ def is_there(pid: int) -> bool:
         return False
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups to interrupt")
+def test_ctrl_c_while_loader_workers_start_is_one_line(practice_root: Path, tmp_path: Path):
+    """A terminal sends it to every process of the command; only the first one answers."""
+    words = (
+        f"train --model compact --size 16 --epochs 500 --patience 500 --workers 2 --device cpu --out {tmp_path / 'run'}"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-m", "ecgcourse", *words.split(), str(practice_root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Whoever runs the tests may have put Ctrl-C aside, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not command.stdout.readline().startswith("model: "):
+        assert command.poll() is None
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+    while children.exists() and not children.read_text():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.killpg(command.pid, signal.SIGINT)
+    _, error = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert error.startswith("stopped; ") and error.count("\n") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell a process that its parent has ended")
 def test_workers_end_soon_after_a_killed_parent():
     code = (

@@ -1,9 +1,10 @@
 """Prove that every chapter runs where nothing but Python and the packages it needs is installed, as in Colab.
 
-    python -m tools.colab [--versions lowest newest] [--torch VERSION] [--python PYTHON]
+    python -m tools.colab [--versions lowest newest colab] [--torch VERSION] [--python PYTHON]
 
 From the last commit: builds the wheel and checks it, then, for the lowest versions that ``pyproject.toml``
-allows and for the newest ones, makes a fresh environment, copies the notebooks into an empty folder, and executes them.
+allows, for the newest ones and for those that Colab had (``tests/colab.txt``, meant for Python 3.13), makes a fresh
+environment, copies the notebooks into an empty folder, and executes them.
 The package isn't there at first: the setup cell of the first chapter has to install it, from a copy of this
 repository in the place of its address. Packages come from the index that pip uses; their versions are worked out by uv.
 """
@@ -26,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "ecgcourse"
 EXTRA = "chapters"
 MAX_WHEEL_BYTES = 1_000_000
-RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
+RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest", "colab": "highest"}
+COLAB = ROOT / "tests" / "colab.txt"
 # Settings of this shell that a stranger's machine doesn't have.
 OWN_SETTINGS = ("ECGCOURSE_", "GIT_", "IPYTHON", "JUPYTER_", "MPL", "PYTHON", "VIRTUAL_ENV", "XDG_")
 KERNEL = "fresh"
@@ -81,19 +83,21 @@ def wheel_problems(wheel: Path, source: Path) -> list[str]:
     return problems + [f"holds {name}, which isn't the package's" for name in sorted(held - wanted)]
 
 
-def tested_torch() -> str:
-    """Return the version of torch in ``constraints.txt``."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def pinned_torch(constraints: Path) -> str:
+    """Return the version of torch in a file of constraints."""
+    lines = constraints.read_text(encoding="utf-8").splitlines()
     return next(line.removeprefix("torch==") for line in lines if line.startswith("torch=="))
 
 
 def resolve(source: Path, versions: str, torch: str, python: Path, target: Path) -> Path:
-    """Write the `versions` ("lowest" or "newest") of all packages, but this `torch`, as a file of constraints."""
-    target.with_suffix(".torch").write_text(f"torch=={torch}\n", encoding="utf-8")
+    """Write the `versions` (a key of RESOLUTIONS) of all packages, but this `torch`, as a file of constraints."""
+    others = [line for line in COLAB.read_text(encoding="utf-8").splitlines() if not line.startswith("torch==")]
+    given = [f"torch=={torch}", *(others if versions == "colab" else [])]
+    target.with_suffix(".given").write_text("\n".join(given), encoding="utf-8")
     call(
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-build"),
         *("--resolution", RESOLUTIONS[versions], "--python", python, "--extra", EXTRA),
-        *("--constraint", target.with_suffix(".torch"), "--output-file", target, source / "pyproject.toml"),
+        *("--constraint", target.with_suffix(".given"), "--output-file", target, source / "pyproject.toml"),
     )
     return target
 
@@ -155,21 +159,22 @@ def prove(versions: str, torch: str, python: str, source: Path, wheel: Path, fol
     return [f"{versions} versions: {error}" for error in failed]
 
 
-def prove_all(folder: Path, resolutions: list[str], torch: str, python: str) -> list[str]:
+def prove_all(folder: Path, resolutions: list[str], torch: str | None, python: str) -> list[str]:
     """Check the wheel, execute every chapter with the versions of each resolution, and list what failed."""
     source = publish(folder / "source")
     wheel = build_wheel(source, folder / "wheel")
     print(f"{wheel.name}: {wheel.stat().st_size:,} bytes", flush=True)
     failed = [f"{wheel.name} {problem}" for problem in wheel_problems(wheel, source)]
     for versions in resolutions:
-        failed += prove(versions, torch, python, source, wheel, folder / versions)
+        chosen = torch or pinned_torch(COLAB if versions == "colab" else ROOT / "constraints.txt")
+        failed += prove(versions, chosen, python, source, wheel, folder / versions)
     return failed
 
 
 def main(arguments: list[str] | None = None) -> str | None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", nargs="+", choices=RESOLUTIONS, default=list(RESOLUTIONS))
-    parser.add_argument("--torch", default=tested_torch(), help="one version for both; default: %(default)s")
+    parser.add_argument("--torch", help="one version for all; default: that of constraints.txt, for colab Colab's")
     parser.add_argument("--python", default=sys.executable, help="makes the environments; default: this one")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:

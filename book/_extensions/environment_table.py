@@ -22,7 +22,9 @@ PACKAGES = ("ecgcourse", "torch", "numpy", "scipy", "numba", "pandas", "scikit-l
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result may depend on."""
-    return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    found = {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    # Only PyTorch itself tells its build, such as 2.13.0+cu130.
+    return found | {"torch": torch.__version__}
 
 
 def processor() -> str:

@@ -15,8 +15,6 @@ from tools.pages import entries
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "book" / "_build" / "html"
 NAMES = entries(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
-# Sphinx sets formulas with it; it isn't reachable everywhere, and the pages do without.
-MATHJAX = "https://cdn.jsdelivr.net/npm/mathjax@"
 PHONE = {"width": 390, "height": 844}
 
 pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason=f"no built book in {HTML}; make book builds it")
@@ -26,6 +24,7 @@ pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason=f"no built book in {HT
 class Opened:
     """A page that is open, and what came of loading it."""
 
+    name: str
     page: Page
     complaints: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
@@ -40,19 +39,16 @@ def address(serve) -> str:
 def opened(request, browser: Browser, address: str) -> Iterator[Opened]:
     """Each page in turn, on a wide screen, in the light theme. Whatever it asks of other servers is kept from it."""
     with browser.new_context(viewport={"width": 1300, "height": 900}, color_scheme="light") as context:
-        one = Opened(context.new_page())
+        one = Opened(request.param, context.new_page())
 
         def keep_away(route: Route) -> None:
-            url = route.request.url
-            if url.startswith(MATHJAX):
-                route.fulfill(body="", content_type="text/javascript")
-            else:
-                one.outside.append(url)
-                route.abort()
+            one.outside.append(route.request.url)
+            route.abort()
 
         context.route(lambda url: not url.startswith((address, "data:", "about:")), keep_away)
         note_complaints(one.page, one.complaints)
         one.page.goto(f"{address}/{request.param}.html", wait_until="load")
+        one.page.evaluate("window.MathJax?.startup.promise")
         yield one
 
 
@@ -62,6 +58,16 @@ def test_loads_without_a_complaint(opened):
 
 def test_asks_nothing_of_other_servers(opened):
     assert opened.outside == []
+
+
+def test_every_formula_is_set(opened):
+    """Each element that Sphinx marks as a formula holds what MathJax made of its TeX, and no error."""
+    formulas = opened.page.locator(".math")
+    # Chapters, whose names begin with their number, all have some.
+    assert formulas.count() or not opened.name[0].isdigit()
+    assert formulas.count() == opened.page.locator(".math:has(mjx-container)").count()
+    assert opened.page.locator("mjx-merror").count() == 0
+    assert not [text for text in formulas.all_inner_texts() if "\\(" in text or "\\[" in text]
 
 
 def test_has_no_serious_violation(opened):
