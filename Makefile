@@ -14,6 +14,8 @@ FOR_TEST := $(VENV)/.test
 HTML := book/_build/html
 PIP := $(BIN)/python -m pip install --constraint constraints.txt
 EVERYTHING := .[book,test]
+# As many files of tests, or notebooks, at a time as there are cores; each takes memory, so at most four.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 # $(call step,WHAT,COMMAND) says, where the command fails, at which step, the last of what it printed, and where all of it lies.
 step = $(2) >>$(LOG) 2>&1 || { tail -n 15 $(LOG); echo "Installing $(1) failed. \
     All that was printed is in $(LOG); 'How to run it' (book/running.md) says what an installation needs."; exit 1; }
@@ -70,8 +72,8 @@ book: $(FOR_BOOK)
 test: $(FOR_TEST)
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest --nbval book/
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --nbval book/
 
 ci:
 	@bash .ci/run
