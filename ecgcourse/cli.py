@@ -2,9 +2,9 @@
 
 One thin function per command.
 
-Exit status: 0 done, 2 bad input or usage (one line on stderr says what to do), 130 stopped with Ctrl-C (one line
-says how to go on). A process that torchrun started ends with the same; torchrun itself ends with 1 if one of its
-processes fails.
+Exit status: 0 done, 1 a mistake in this package (one line on stderr; --debug shows where), 2 bad input or usage (one
+line says what to do), 130 stopped with Ctrl-C (one line says how to go on). A process that torchrun started ends with
+the same; torchrun itself ends with 1 if one of its processes fails.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ecgcourse import download, original, practice
-from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, shown
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, in_words, shown
 from ecgcourse.fields import LARGEST
 from ecgcourse.files import read_json, whole_file
 from ecgcourse.ptbxl import CLASSES, FOLDS
@@ -43,6 +43,7 @@ DATA_HELP = (
 )
 STATUSES = """exit status:
   0    done
+  1    something that this package should have foreseen; --debug shows where
   2    bad input or usage; one line on stderr says what and where, and what to do
   130  stopped with Ctrl-C; one line on stderr says how to go on
 """
@@ -68,9 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 done, 2 bad input or usage, 130 stopped with Ctrl-C.
+        The exit status: 0 done, 1 an unforeseen error, 2 bad input or usage, 130 stopped with Ctrl-C.
     """
-    options = argparse.Namespace(on_stop="stopped")
+    options = argparse.Namespace(on_stop="stopped", debug=False)
+    if "matplotlib" not in sys.modules:
+        # Figures go to files. A backend that a notebook left in the environment may not be installed here, which
+        # Matplotlib would find after all the training.
+        os.environ["MPLBACKEND"] = "agg"
     with warnings.catch_warnings(), _any_name_printable():
         warnings.showwarning = _show_warning
         try:
@@ -78,13 +83,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.run_command(options)
         except (EcgCourseError, OSError) as error:
             return _refuse(_last_line(error))
-        except (MemoryError, RuntimeError) as error:
-            if not _is_lack_of_memory(error):
-                raise
-            return _refuse("there isn't enough memory for this; choose a smaller --size, --filters or --batch-size")
         except KeyboardInterrupt:
             _tell(options.on_stop)
             return 130
+        except Exception as error:
+            if _is_lack_of_memory(error):
+                return _refuse("there isn't enough memory for this; choose a smaller --size, --filters or --batch-size")
+            if options.debug:
+                raise
+            kind = type(error).__name__
+            _tell(f"error: unforeseen {kind}: {in_words(error, 400)}; the same command with --debug shows where")
+            return 1
     return 0
 
 
@@ -372,6 +381,7 @@ def _command(
     )
     parser.set_defaults(run_command=run_command, on_stop=on_stop)
     parser.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
+    parser.add_argument("--debug", action="store_true", help="let an unforeseen error show where in the code it arose")
     return parser
 
 
@@ -771,7 +781,8 @@ def _refuse(reason: str) -> int:
 
 def _is_lack_of_memory(error: Exception) -> bool:
     # PyTorch has an error of its own for GPUs only.
-    return isinstance(error, MemoryError) or "alloc" in str(error) or "out of memory" in str(error)
+    told = isinstance(error, RuntimeError) and any(word in str(error) for word in ("alloc", "out of memory"))
+    return told or isinstance(error, MemoryError)
 
 
 def _last_line(error: Exception) -> str:

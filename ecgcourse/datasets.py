@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import re
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -41,6 +42,9 @@ WRITE_PIXELS = 64 * CHANNELS * 256**2
 LARGEST_LABEL, LARGEST_LIST = 2**12, 2**28
 IMAGES, BAD_RECORDS = "images.json", "bad_records.csv"
 """What :func:`write_images` adds to images, labels and records.csv: what they were made of, what was left out."""
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps what processes share; containers often have only 64 MB of it."""
 
 # Kinds of TIFF for which tifffile follows names in a file to other files, or believes a description.
 _OTHER_KINDS = {
@@ -654,8 +658,8 @@ def loader(
     Raises
     ------
     SettingError
-        `batch_size` below 1, `workers` below 0, or workers for images that are rendered on a GPU. Going through
-        the batches: a dataset that can't be sent to other processes.
+        `batch_size` below 1, `workers` below 0, workers for images that are rendered on a GPU, or more of them than
+        shared memory has room for. Going through the batches: a dataset that can't be sent to other processes.
     """
     if batch_size < 1:
         raise SettingError(f"batch_size={batch_size}, but it must be at least 1")
@@ -669,6 +673,8 @@ def loader(
             f"workers={workers}, but these images are rendered on {dataset.labels.device}, which other "
             "processes can't share; use workers=0"
         )
+    if workers:
+        _check_shared_memory(dataset, batch_size, workers)
     return _Loader(
         dataset,
         sampler=BatchOrder(len(dataset), batch_size, shuffle, seed, share),
@@ -680,6 +686,29 @@ def loader(
         # Of its own: DataLoader draws seeds for its workers from it, which must not change the order.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _check_shared_memory(dataset: Dataset, batch_size: int, workers: int) -> None:
+    """Refuse workers whose batches don't fit into shared memory: they would fail, and this process wait for ever."""
+    if not SHARED_MEMORY.is_dir():
+        return
+    # Each worker prepares two batches ahead; the signals that all of them read lie there too.
+    needed = 2 * workers * batch_size * _n_bytes(dataset[[0]]) + _n_bytes(dataset)
+    room = shutil.disk_usage(SHARED_MEMORY).free
+    if needed > room:
+        raise SettingError(
+            f"workers={workers} need {needed / 1e6:,.0f} MB of shared memory, but {SHARED_MEMORY} has "
+            f"{room / 1e6:,.0f} MB free; use workers=0 or a smaller batch, or give a container more (--shm-size)"
+        )
+
+
+def _n_bytes(value: object) -> int:
+    """Bytes of all tensors in a batch, or that a dataset holds."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, Dataset):
+        value = tuple(vars(value).values())
+    return sum(map(_n_bytes, value)) if isinstance(value, tuple) else 0
 
 
 class _Loader(DataLoader):
@@ -962,7 +991,8 @@ def _listed(folder: Path, errors: dict[int, DataError]) -> pd.DataFrame:
     """Bad records as a table, with the ecg_id that records.csv tells, or none."""
     try:
         stat_file(folder / "records.csv", folder, LARGEST_LIST)
-        ecg_ids = pd.read_csv(folder / "records.csv", index_col="number")["ecg_id"].to_dict() if errors else {}
+        with (folder / "records.csv").open("rb") as file:
+            ecg_ids = pd.read_csv(file, index_col="number")["ecg_id"].to_dict()
     # A table that helps to find a record must not be what stops the work.
     except Exception:
         ecg_ids = {}

@@ -5,13 +5,17 @@ that is touched at length is the image. The loops run in float32, sixteen pixels
 can. Compiled by Numba at the first call and kept on disk after it. Introduced in chapter 07.
 """
 
+import functools
 import os
+import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 import torch
 
+from ecgcourse.errors import EcgCourseWarning
 from ecgcourse.fields import MTF_WHITE
 
 # About half a millisecond of work: small enough to share out evenly, large enough to be worth handing over.
@@ -26,7 +30,26 @@ WALKS = 4
 
 # "contract" lets a product and a sum become one instruction; "nnan" and "nsz" let a search for the smallest
 # sample run sixteen samples at a time, and `render` looks for NaN unless it is told not to.
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nnan", "nsz"})
+_COMPILATION = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nnan", "nsz"}}
+
+
+def compiled(function: Callable) -> Callable:
+    """Let Numba compile a function at its first call, and keep the result on disk where there is a place for it."""
+    try:
+        return numba.njit(cache=True, **_COMPILATION)(function)
+    except RuntimeError:
+        # Neither the package's folder nor the user's cache can be written: no home in a container, say.
+        _warn_of_no_place()
+        return numba.njit(**_COMPILATION)(function)
+
+
+@functools.cache
+def _warn_of_no_place() -> None:
+    warnings.warn(
+        "compiled loops can't be kept on disk, so each start compiles them again; NUMBA_CACHE_DIR=FOLDER names a place",
+        EcgCourseWarning,
+        stacklevel=3,
+    )
 
 
 def fill(

@@ -177,12 +177,15 @@ def data_root(progress: bool | None = False) -> Path:
     chosen = os.environ.get("ECGCOURSE_DATA")
     if not chosen:
         return write(default_folder(), progress=progress)
-    if not is_ptbxl(Path(chosen).expanduser()):
+    folder = Path(chosen).expanduser()
+    if not is_ptbxl(folder):
+        # A notebook's folder isn't the one in which the variable was set.
+        seen = "" if folder.is_absolute() else f", which from here is {folder.absolute()}"
         raise DataError(
-            f"ECGCOURSE_DATA is {chosen}, but no PTB-XL lies there (ptbxl_database.csv and scp_statements.csv are "
-            f"needed); name the right folder, or unset it to use the synthetic practice set"
+            f"ECGCOURSE_DATA is {chosen}{seen}, but no PTB-XL lies there (ptbxl_database.csv and scp_statements.csv "
+            f"are needed); name the right folder by its whole path, or unset it to use the synthetic practice set"
         )
-    return Path(chosen).expanduser()
+    return folder
 
 
 def is_practice(root: str | os.PathLike) -> bool:

@@ -315,10 +315,17 @@ def _table_paths(root: Path) -> tuple[Path, Path]:
 def _read_csv(path: Path, **settings) -> pd.DataFrame:
     stat_file(path, path.parent, _LARGEST_TABLE)
     try:
-        table = pd.read_csv(path, low_memory=False, **settings)
+        # Opened here: pandas takes a name with "::" or "file:" for an address.
+        with path.open("rb") as file:
+            table = pd.read_csv(file, low_memory=False, **settings)
     # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
     except Exception as error:
         raise DataError(f"{path} can't be read as a table: {in_words(error)}; download it again.") from error
+    if len(table.columns) == 1 and (separator := next((one for one in ";\t" if one in table.columns[0]), None)):
+        raise DataError(
+            f"{path} separates its fields by {separator!r}, but PTB-XL's tables do by ','; a spreadsheet program may "
+            "have saved it anew: download it again."
+        )
     if not isinstance(table.index, pd.RangeIndex):
         # pandas would take the first columns for row names, and every value would stand under another's name.
         raise DataError(

@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 import ecgcourse
 from ecgcourse.datasets import BatchOrder
 from ecgcourse.distributed import Team
-from ecgcourse.errors import CheckpointError, DataError, SettingError, brief, in_words, shown
+from ecgcourse.errors import CheckpointError, DataError, SettingError, StorageError, brief, in_words, shown
 from ecgcourse.files import check_zip, read_json, remove_leftovers, whole_file
 
 PROGRESS_FORMAT = "ecgcourse-progress/1"
@@ -250,8 +250,7 @@ class Run:
         randoms = self.team.gather(_random_state(self.device)[None])
         if self.team.is_first:
             content = self._content() | {"random": torch.cat(randoms)}
-            with whole_file(self.folder / LAST) as temporary:
-                torch.save(content, temporary)
+            save_tensors(self.folder / LAST, content)
 
     def _content(self) -> dict:
         return {
@@ -604,6 +603,19 @@ def _restore_random_state(states: torch.Tensor, device: torch.device, rank: int)
     torch.set_rng_state(on_cpu)
     if device.type == "cuda" and len(on_gpu):
         torch.cuda.set_rng_state(on_gpu, device)
+
+
+def save_tensors(path: str | os.PathLike, content: dict) -> None:
+    """Write tensors and plain values for :func:`load_tensors`, whole or not at all; StorageError for a full disk."""
+    with whole_file(path) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:
+            # What PyTorch makes of any refusal of the operating system.
+            raise StorageError(
+                f"can't write {Path(path).name} in the folder {Path(path).parent}: {in_words(error)}; "
+                "the disk may be full"
+            ) from error
 
 
 def _version(name: str) -> str | None:

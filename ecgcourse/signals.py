@@ -21,6 +21,10 @@ LARGEST_VOLTAGE = 2.5
 """What one fixed scale has room for, in mV, above and below 0."""
 
 
+NO_HEART = 50.0
+"""No electrode on the skin sees so many mV of a heart; what PTB-XL's files can hold ends at 33."""
+
+
 def bandpass(
     x: np.ndarray, fs: float, low: float = 1, high: float = 45, order: int = 2, zero_phase: bool = False
 ) -> np.ndarray:
@@ -221,7 +225,8 @@ def preprocess(
     Raises
     ------
     DataError, SettingError
-        As :func:`bandpass`, :func:`select_leads` and the scaling do; SettingError for an unknown one.
+        As :func:`bandpass`, :func:`select_leads` and the scaling do; SettingError for an unknown one. DataError for
+        voltages above :data:`NO_HEART`: they can't be in mV.
 
     Notes
     -----
@@ -230,6 +235,7 @@ def preprocess(
     if scaling not in SCALINGS:
         raise SettingError(f"preprocess: scaling={scaling!r}, but it must be {' or '.join(SCALINGS)}")
     chosen = select_leads(x, leads)
+    _refuse_other_units(chosen)
     filtered = bandpass(chosen, fs, zero_phase=zero_phase)
     # A constant that is not zero leaves the causal filter as a decaying step, which scaling would blow up
     # to a full-size wave that nobody's heart made.
@@ -301,6 +307,15 @@ def _finite(x: np.ndarray, caller: str) -> np.ndarray:
             f"shape {x.shape}; repair or leave out that record"
         )
     return x
+
+
+def _refuse_other_units(x: np.ndarray) -> None:
+    largest = np.abs(x).max(initial=0)
+    if NO_HEART < largest < np.inf:
+        raise DataError(
+            f"preprocess: the largest sample is {largest:g}, and no heart makes so many mV; these may be µV (divide "
+            "by 1000) or a converter's whole numbers (divide by its gain)"
+        )
 
 
 def _warn_of_flat_leads(count: int) -> None:

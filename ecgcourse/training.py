@@ -33,7 +33,7 @@ from ecgcourse.distributed import Team
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
-from ecgcourse.runs import BEST, HISTORY, Run, Tally, check_parts, load_tensors
+from ecgcourse.runs import BEST, HISTORY, Run, Tally, check_parts, load_tensors, save_tensors
 from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
@@ -234,7 +234,8 @@ class History:
         """Read what :meth:`to_csv` wrote; DataError for a file that isn't a history."""
         stat_file(path, largest=LARGEST_HISTORY)
         try:
-            frame = pd.read_csv(path)
+            with Path(path).open("rb") as file:
+                frame = pd.read_csv(file)
         # pandas raises a ParserError, a UnicodeError, an OverflowError and more, as the damage may be.
         except Exception as error:
             raise DataError(f"{path} can't be read as a history: {in_words(error)}") from error
@@ -577,8 +578,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **extra) -> None:
         "leads": list(IMAGE_LEADS),
         "state_dict": model.state_dict(),
     }
-    with whole_file(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
 
 
 def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
