@@ -89,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if _is_lack_of_memory(error):
                 return _refuse("there isn't enough memory for this; choose a smaller --size, --filters or --batch-size")
+            if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+                return _refuse(f"a process that prepares batches ended: {in_words(error)}; use fewer --workers, or 0")
             if options.debug:
                 raise
             kind = type(error).__name__

@@ -1,5 +1,6 @@
 """Machines as people have them: another backend, no cache, a full disk, little shared memory, odd names and units."""
 
+import multiprocessing
 import os
 import resource
 import shutil
@@ -73,6 +74,25 @@ def test_workers_beyond_the_shared_memory_are_refused(monkeypatch: pytest.Monkey
     needed = 2 * 2 * 64 * (9 * 256**2 + 16) + 20 * 4 * (3 * 50 + 4)
     with pytest.raises(SettingError, match=f"workers=2 need {needed / 1e6:.0f} MB .* 67 MB free.*--shm-size"):
         datasets.loader(dataset, 64, workers=2)
+
+
+def test_a_killed_worker_is_told(
+    monkeypatch: pytest.MonkeyPatch, practice_root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    """As the system does that runs out of memory."""
+    start = datasets._Loader.__iter__
+
+    def start_and_kill(loader: datasets._Loader):
+        batches = start(loader)
+        for child in multiprocessing.active_children():
+            child.kill()
+        return batches
+
+    monkeypatch.setattr(datasets._Loader, "__iter__", start_and_kill)
+    words = f"train --model compact --size 16 --epochs 1 --device cpu --workers 1 --out {tmp_path / 'run'}"
+    assert cli.main([*words.split(), str(practice_root)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: a process that prepares batches ended: ") and error.count("\n") == 1
 
 
 def test_what_nobody_foresaw_is_one_line_and_debug_shows_where(
