@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 import torch
-from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, default_collate
 from tqdm import tqdm
 
 from ecgcourse import __version__, practice, ptbxl, signals
@@ -178,7 +178,7 @@ class RenderedImages(Dataset):
         self.dtype = dtype
         self.recipe = recipe
         _check_signals(self.signals)
-        _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
+        _check_table(self.labels, len(self.signals))
         _check_window(recipe, self.signals.shape[-1])
 
     def __len__(self) -> int:
@@ -262,7 +262,7 @@ class Signals(Dataset):
         self.labels = torch.as_tensor(labels, dtype=torch.float32, device=device)
         self.recipe = recipe
         _check_finite(self.signals)
-        _check_labels(self.labels, (len(self.signals), len(ptbxl.CLASSES)), "labels")
+        _check_table(self.labels, len(self.signals))
         _check_window(recipe, self.signals.shape[-1])
 
     def __len__(self) -> int:
@@ -379,6 +379,64 @@ class TiffImages(Dataset):
 
 
 AnyDataset = RenderedImages | TiffImages | Signals | SignalsAndImages
+
+
+class Batched(Dataset):
+    """Any dataset of (inputs, labels), answering as the others here do: a batch in one go, and all its labels.
+
+    Goes through the whole dataset once when made.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        ``dataset[i]`` is what a model takes of one record, a tensor or a tuple of them, and its label, (K,) of 0 and 1.
+
+    Attributes
+    ----------
+    labels : (N, K) float32 tensor
+    size : None
+        Nothing is known of images.
+    digest : str
+        SHA-256 of all inputs.
+
+    Raises
+    ------
+    DataError
+        No record, or labels that aren't K numbers 0 or 1.
+    """
+
+    size = None
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        digest, labels = hashlib.sha256(), []
+        for number in range(len(dataset)):
+            inputs, label = dataset[number]
+            for each in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
+                digest.update(torch.as_tensor(each).cpu().contiguous().numpy().tobytes())
+            labels.append(torch.as_tensor(label, dtype=torch.float32).cpu())
+        if not labels or labels[0].ndim != 1 or len({each.shape for each in labels}) != 1:
+            shapes = ", ".join(sorted({str(tuple(each.shape)) for each in labels})) or "none"
+            raise DataError(
+                f"{type(dataset).__name__}: labels of shape (K,) are needed, one for each record, not {shapes}"
+            )
+        self.labels, self.digest = torch.stack(labels), digest.hexdigest()
+        _check_labels(self.labels, self.labels.shape, type(dataset).__name__)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Index) -> tuple[object, torch.Tensor]:
+        """Take one record, or a batch of the kind that ``default_collate`` makes."""
+        rows = _rows(self, index)
+        if rows.ndim == 0:
+            return self.dataset[rows.item()]
+        return default_collate([self.dataset[row] for row in rows.tolist()])
+
+
+def batched(dataset: Dataset) -> Dataset:
+    """Return a dataset of this module as it is, and any other one as :class:`Batched`."""
+    return dataset if hasattr(dataset, "labels") else Batched(dataset)
 
 
 def from_data(
@@ -635,7 +693,8 @@ def loader(
 
     Parameters
     ----------
-    dataset : RenderedImages, TiffImages, Signals or SignalsAndImages
+    dataset : Dataset
+        One of this module, or any other as for :class:`Batched`.
     batch_size : int
         Records per batch, B; the last batch may have fewer.
     shuffle : bool
@@ -661,6 +720,7 @@ def loader(
         `batch_size` below 1, `workers` below 0, workers for images that are rendered on a GPU, or more of them than
         shared memory has room for. Going through the batches: a dataset that can't be sent to other processes.
     """
+    dataset = batched(dataset)
     if batch_size < 1:
         raise SettingError(f"batch_size={batch_size}, but it must be at least 1")
     if workers < 0:
@@ -832,6 +892,11 @@ def _check_labels(labels: torch.Tensor, shape: tuple[int, ...], where: str | Pat
         raise DataError(f"{where}: shape {tuple(labels.shape)}, but {shape} is needed")
     if not ((labels == 0) | (labels == 1)).all():
         raise DataError(f"{where}: every label must be 0 or 1")
+
+
+def _check_table(labels: torch.Tensor, n_records: int) -> None:
+    n_classes = labels.shape[1] if labels.ndim == 2 else len(ptbxl.CLASSES)
+    _check_labels(labels, (n_records, max(1, n_classes)), "labels")
 
 
 def _records(data: str | os.PathLike, partition: str) -> pd.DataFrame:

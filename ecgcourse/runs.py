@@ -335,19 +335,21 @@ def fingerprint(dataset: Dataset) -> dict:
 
     Parameters
     ----------
-    dataset : RenderedImages, TiffImages, Signals or SignalsAndImages
+    dataset : RenderedImages, TiffImages, Signals, SignalsAndImages or Batched
 
     Returns
     -------
     dict
-        records: N; sha256: over labels, image size, recipes, and the signals or, of images on disk, the size of
-        each file.
+        records: N; sha256: over labels, image size, recipes, and the signals or inputs or, of images on disk, the
+        size of each file.
     """
     digest = hashlib.sha256(f"{len(dataset)}".encode())
     digest.update(dataset.labels.cpu().numpy().tobytes())
     for part in getattr(dataset, "parts", (dataset,)):
         digest.update(f"{part.size} {getattr(part, 'recipe', None)}".encode())
-        if hasattr(part, "signals"):
+        if hasattr(part, "digest"):
+            digest.update(part.digest.encode())
+        elif hasattr(part, "signals"):
             digest.update(part.signals.cpu().reshape(-1).numpy())
         else:
             files = sorted((path.name, path.stat().st_size) for path in (Path(part.folder) / "images").iterdir())

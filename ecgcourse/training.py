@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ecgcourse import distributed, metrics, models
-from ecgcourse.datasets import Views, loader, to_float
+from ecgcourse.datasets import Views, batched, loader, to_float
 from ecgcourse.distributed import Team
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import stat_file, whole_file
@@ -37,6 +37,9 @@ from ecgcourse.runs import BEST, HISTORY, Run, Tally, check_parts, load_tensors,
 from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
+
+LARGEST_TASK = 10_000
+"""Classes that a checkpoint may claim to have."""
 
 LARGEST_HISTORY = 2**28
 """Bytes; a million epochs have 200 million."""
@@ -435,8 +438,9 @@ def fit(
         Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; moved to the device. To repeat a
         run exactly, call :func:`seed_everything` before making the model too. With `config.out` it needs
         `settings`.
-    train : RenderedImages, TiffImages, Signals or SignalsAndImages
-        Whatever the model takes.
+    train : Dataset
+        What the model takes, and labels (K,) of 0 and 1: a dataset of :mod:`ecgcourse.datasets`, or any other of
+        PyTorch's kind, such as a ``TensorDataset``.
     val : dataset, optional
         Of the same kind. Without it all epochs are gone through, and the weights are those of the last.
     config : TrainConfig
@@ -458,12 +462,15 @@ def fit(
         A class without positives or negatives in either set, an unwritable `config.out`, other data than the
         run to resume was trained on, or another process that trains there.
     SettingError
-        A device that isn't there, workers for images on a GPU, a folder with another run or with this one under
-        other settings, or a loss that is no longer a finite number, which a lower learning rate cures.
+        A model of another number of classes, a device that isn't there, workers for images on a GPU, a folder with
+        another run or with this one under other settings, or a loss that is no longer a finite number, which a lower
+        learning rate cures.
     CheckpointError
         A checkpoint to resume that is damaged.
     """
     team, device = distributed.team(), pick_device(config.device)
+    train, val = batched(train), None if val is None else batched(val)
+    _check_classes(model, train, val)
     _warn_of_imitated_numbers(config.precision, device)
     # Each process draws its own dropout; the first one draws what it would draw alone.
     seed_everything(config.seed + team.rank)
@@ -525,8 +532,8 @@ def predict(
     ----------
     model : nn.Module
         Moved to the device; its training or evaluation mode, and that of each part, stays as found.
-    dataset : RenderedImages, TiffImages, Signals or SignalsAndImages
-        Whatever the model takes.
+    dataset : Dataset
+        As for :func:`fit`.
     batch_size : int
     device : str
         As in :func:`pick_device`.
@@ -574,7 +581,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **extra) -> None:
     content = extra | {
         "format": CHECKPOINT_FORMAT,
         "settings": model.settings,
-        "classes": list(CLASSES),
+        "classes": list(metrics.class_names(model.settings.get("n_classes", len(CLASSES)))),
         "leads": list(IMAGE_LEADS),
         "state_dict": model.state_dict(),
     }
@@ -627,13 +634,15 @@ def _read_checkpoint(path: Path) -> dict:
     content = load_tensors(path)
     if not isinstance(content, dict) or content.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(f"{path} isn't a checkpoint of this package: no format {CHECKPOINT_FORMAT!r}")
-    for name, needed in (("classes", CLASSES), ("leads", IMAGE_LEADS)):
+    if not isinstance(content.get("settings"), dict) or "state_dict" not in content:
+        raise CheckpointError(f"{path} holds no settings or no weights; train again")
+    n_classes = content["settings"].get("n_classes")
+    classes = metrics.class_names(n_classes) if n_classes in range(1, LARGEST_TASK) else CLASSES
+    for name, needed in (("classes", classes), ("leads", IMAGE_LEADS)):
         if content.get(name) != list(needed):
             raise CheckpointError(
                 f"{path}: its {name} are {shown(content.get(name))}, but {list(needed)} are needed; train again"
             )
-    if not isinstance(content.get("settings"), dict) or "state_dict" not in content:
-        raise CheckpointError(f"{path} holds no settings or no weights; train again")
     check_parts(path, content, ("state_dict",))
     return content
 
@@ -645,7 +654,7 @@ def _is_whole(value: object, least: int) -> bool:
 def _are_weights(value: object) -> bool:
     if value is None:
         return True
-    return isinstance(value, tuple | list) and len(value) == len(CLASSES) and all(_is_real(each, 0) for each in value)
+    return isinstance(value, tuple | list) and len(value) > 0 and all(_is_real(each, 0) for each in value)
 
 
 def _is_real(value: object, above: float) -> bool:
@@ -656,6 +665,16 @@ def _finite(loss: float, name: str) -> float:
     if not math.isfinite(loss):
         raise SettingError(f"the {name} is {loss}: training diverged; lower the learning rate")
     return loss
+
+
+def _check_classes(model: nn.Module, *datasets: Dataset | None) -> None:
+    there = (getattr(model, "settings", None) or {}).get("n_classes")
+    for dataset in datasets:
+        if dataset is not None and there is not None and dataset.labels.shape[1] != there:
+            raise SettingError(
+                f"the model has n_classes={there}, but the labels have {dataset.labels.shape[1]} classes; make the "
+                "model with as many"
+            )
 
 
 def _check_both_outcomes(labels: torch.Tensor, where: str) -> None:
@@ -721,6 +740,11 @@ def _loss_function(train: Dataset, val: Dataset | None, config: TrainConfig) -> 
         _check_both_outcomes(val.labels, "the validation labels")
     counted = positive_weights(train.labels)
     chosen = counted if config.positive_weights is None else torch.tensor(config.positive_weights)
+    if len(chosen) != len(counted):
+        raise SettingError(
+            f"positive_weights={config.positive_weights} isn't allowed; it must be one number for each of the "
+            f"{len(counted)} classes"
+        )
     return nn.BCEWithLogitsLoss(pos_weight=chosen)
 
 

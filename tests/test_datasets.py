@@ -108,7 +108,8 @@ def test_going_through_a_dataset_ends():
         ({"signals": np.full((5, 3, 50), np.nan)}, "5 of 5 signals"),
         ({"signals": np.array([0, 0, 0, 2, 0])[:, None, None] * np.ones((5, 3, 50))}, "1 of 5.* row 3"),
         ({"labels": np.zeros((4, 4))}, r"\(4, 4\), but \(5, 4\)"),
-        ({"labels": np.zeros((5, 3))}, r"\(5, 3\), but \(5, 4\)"),
+        ({"labels": np.zeros(5)}, r"\(5,\), but \(5, 4\)"),
+        ({"labels": np.zeros((5, 0))}, r"\(5, 0\), but \(5, 1\)"),
         ({"labels": np.full((5, 4), 0.5)}, "0 or 1"),
     ],
 )

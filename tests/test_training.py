@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import torch
 from sklearn.metrics import log_loss, recall_score, roc_auc_score
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.data import Dataset, TensorDataset
 
 from ecgcourse import datasets, models, training
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError
+from ecgcourse.signals import SignalRecipe
 from ecgcourse.training import TrainConfig
 
 SIZE = 8
@@ -723,6 +726,78 @@ def test_without_validation_all_epochs_are_gone_through_and_the_last_weights_sta
     np.testing.assert_array_equal(parameters(kept)[0], parameters(model)[0])
 
 
+# --- any dataset, any number of classes
+
+
+class Records(Dataset):
+    """A dataset as a user writes it: one record at a time, and nothing more."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, number: int) -> tuple[object, torch.Tensor]:
+        return self.dataset[number]
+
+
+def five_classes(n_records: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    labels = np.vstack([np.zeros(5), np.ones(5), rng.integers(0, 2, (n_records - 2, 5))])
+    return torch.from_numpy(rng.normal(size=(n_records, 3, 50))).float(), torch.from_numpy(labels).float()
+
+
+@pytest.mark.parametrize("kind", [TensorDataset, lambda x, y: Records(TensorDataset(x, y))], ids=["tensors", "records"])
+def test_any_dataset_trains_as_those_of_the_package(kind: Callable, tmp_path: Path):
+    """Five classes, to the last bit, interrupted and resumed; then judged again from its checkpoint."""
+    (x, y), (other_x, other_y) = five_classes(20, 0), five_classes(12, 1)
+
+    def run(make: Callable, epochs: int, **settings) -> tuple[training.History, nn.Module]:
+        training.seed_everything(0)
+        model = models.create("cnn1d", n_classes=5, filters=4)
+        resume = settings.get("out") is not None
+        config = a_config(epochs=epochs, **settings)
+        return training.fit(model, make(x, y), make(other_x, other_y), config, resume=resume), model
+
+    expected, model = run(datasets.Signals, 3)
+    run(kind, 2, out=tmp_path)
+    history, resumed = run(kind, 3, out=tmp_path)
+    assert history == expected and "auroc_class 4" in history.rows[0]
+    assert all(torch.equal(resumed.state_dict()[name], wanted) for name, wanted in model.state_dict().items())
+    again = training.load_checkpoint(tmp_path / "best.pt")
+    wanted, found = (training.predict(each, kind(other_x, other_y), device="cpu")[1] for each in (model, again))
+    np.testing.assert_array_equal(found, wanted)
+    changed = kind(x + 1, y)
+    with pytest.raises(DataError, match="the train records are not those"):
+        training.fit(resumed, changed, kind(other_x, other_y), a_config(epochs=4, out=tmp_path), resume=True)
+
+
+def test_signals_and_images_of_any_dataset_come_together():
+    x = np.random.default_rng(0).normal(size=(6, 12, 100))
+    both = datasets.prepare(x, np.eye(6, 4), size=8, signals=SignalRecipe())
+    rows = [4, 0, 5]
+    (signals, images), labels = datasets.batched(Records(both))[rows]
+    (expected_signals, expected_images), expected = both[rows]
+    assert torch.equal(signals, expected_signals) and torch.equal(images, expected_images)
+    assert torch.equal(labels, expected)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(20), torch.full((20, 4), 2.0)], ids=["(N,)", "2"])
+def test_labels_that_are_no_table_of_zeros_and_ones_are_refused(labels: torch.Tensor):
+    with pytest.raises(DataError, match="TensorDataset.*label"):
+        training.fit(a_model(), TensorDataset(torch.zeros(20, 9, 8, 8), labels), None, a_config())
+
+
+def test_another_number_of_classes_is_refused():
+    data = TensorDataset(*five_classes(20, 0))
+    with pytest.raises(SettingError, match="n_classes=4.*5 classes"):
+        training.fit(models.create("cnn1d", filters=4), data, None, a_config())
+    with pytest.raises(SettingError, match="each of the 5 classes"):
+        model = models.create("cnn1d", n_classes=5, filters=4)
+        training.fit(model, data, None, a_config(positive_weights=(1, 2)))
+
+
 def test_positive_weights_can_be_chosen():
     chosen = (41.0, 1.0, 2.0, 0.5)
     val = a_dataset(12, 1)
@@ -735,9 +810,7 @@ def test_positive_weights_can_be_chosen():
     assert history.rows[0]["val_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"positive_weights": (1, 2)}, {"positive_weights": (1, 1, 1, 0)}, {"schedule": "x"}]
-)
+@pytest.mark.parametrize("settings", [{"positive_weights": ()}, {"positive_weights": (1, 1, 1, 0)}, {"schedule": "x"}])
 def test_schedules_and_weights_are_checked(settings: dict):
     with pytest.raises(SettingError, match=next(iter(settings))):
         a_config(**settings)
