@@ -21,6 +21,7 @@ _SUBMODULES = (
     "original",
     "signals",
     "fields",
+    "recipe",
     "fused",
     "fused_gpu",
     "render",

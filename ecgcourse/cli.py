@@ -178,8 +178,11 @@ def evaluate(options: argparse.Namespace) -> None:
     thresholds, source = _read_thresholds(run / runs.THRESHOLDS)
     place = training.pick_device(options.device)
     precision = _precision_of(run)
-    settings = _data_settings(options, model, judging=True) | {"device": place, "dtype": _image_dtype(precision, place)}
+    settings = _data_settings(options, model, judging=True) | _recipe_settings(model, run)
+    settings |= {"device": place, "dtype": _image_dtype(precision, place)}
     dataset = datasets.from_data(data, options.partition, **settings)
+    if getattr(model, "recipe", datasets.recipe_of(dataset)) != datasets.recipe_of(dataset):
+        raise DataError(f"{data} gives {datasets.recipe_of(dataset)}, but {run} learned from {model.recipe}")
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
     with _watched(dataset, options) as watched:
@@ -503,6 +506,18 @@ def _data_settings(options: argparse.Namespace, model: "nn.Module", judging: boo
         "progress": _progress(options),
         "skip_bad": options.skip_bad,
     } | ({"size": model.settings["size"]} if images else {})
+
+
+def _recipe_settings(model: "nn.Module", run: Path) -> dict:
+    """What a model was fed, for :func:`ecgcourse.datasets.from_data`; nothing where an old checkpoint doesn't tell."""
+    if not hasattr(model, "recipe"):
+        return {}
+    if model.recipe is None:
+        raise SettingError(
+            f"{run} learned from a dataset of its own kind, which can't be made again from a folder of records; "
+            "training.predict judges it in Python"
+        )
+    return {name: getattr(model.recipe, name) for name in ("images", "signals", "sampling_rate")}
 
 
 def _count_weights(name: str, settings: dict) -> int:

@@ -14,7 +14,6 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +24,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, default_collate
 from tqdm import tqdm
 
-from ecgcourse import __version__, practice, ptbxl, signals
+from ecgcourse import __version__, practice, ptbxl
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, in_words, shown
-from ecgcourse.fields import ALL_FIELDS, DIFFERENCE, FIELDS, LARGEST, MTF_WHITE
+from ecgcourse.fields import ALL_FIELDS, DIFFERENCE, FIELDS, LARGEST
 from ecgcourse.files import check_inside, load_array, read_json, stat_file, whole_file, whole_folder
+from ecgcourse.recipe import ImageRecipe, Recipe
 from ecgcourse.render import DTYPES, differences, render
 from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
 from ecgcourse.workers import deaf_to_ctrl_c
@@ -59,66 +59,6 @@ class Views(NamedTuple):
 
 
 Index = int | slice | Sequence[int] | np.ndarray | torch.Tensor
-
-
-@dataclass(frozen=True)
-class ImageRecipe:
-    """How images are made of records, beside their size; the defaults are those of Narotamo et al. 2024.
-
-    Parameters
-    ----------
-    scaling : {"min_max", "fixed_scale"}
-        How voltages come to [0, 1], as in :func:`ecgcourse.signals.preprocess`.
-    zero_phase : bool
-        As in :func:`ecgcourse.signals.bandpass`.
-    mtf_white : float
-        As in :func:`ecgcourse.render.render`.
-    fields : tuple of {"GAF", "MTF", "RP", "DIF"}
-        Which images of each lead there are, in this order. DIF is :func:`ecgcourse.fields.difference`.
-    leads : tuple of str
-        Names of the L leads, in order.
-    window : int, optional
-        Samples that an image shows; None shows all. A window as long as the image is wide leaves no sample out.
-    views : int
-        With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
-        random numbers choose; V takes V of them at equal distances, from the first sample to the last.
-    shift : bool
-        Each time a record is asked for, let it begin at another sample and go on from its end to its beginning. For
-        training: an image that looks at a part of the samples sees other ones each time.
-
-    Raises
-    ------
-    SettingError
-        A setting outside its range.
-    """
-
-    scaling: str = "min_max"
-    zero_phase: bool = False
-    mtf_white: float = MTF_WHITE
-    fields: tuple[str, ...] = FIELDS
-    leads: tuple[str, ...] = IMAGE_LEADS
-    window: int | None = None
-    views: int = 0
-    shift: bool = False
-
-    def __post_init__(self):
-        object.__setattr__(self, "fields", tuple(self.fields))
-        object.__setattr__(self, "leads", tuple(self.leads))
-        self._need("leads", self.leads and set(self.leads) <= set(ptbxl.LEADS), f"some of {', '.join(ptbxl.LEADS)}")
-        self._need("scaling", self.scaling in ("min_max", "fixed_scale"), "min_max or fixed_scale")
-        right = self.fields and set(self.fields) <= set(ALL_FIELDS) and len(set(self.fields)) == len(self.fields)
-        self._need("fields", right, f"some of {', '.join(ALL_FIELDS)}, each once")
-        self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
-        self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
-        self._need("shift", not (self.shift and self.views), "False with views, which lie at fixed places")
-
-    def _need(self, name: str, right: object, allowed: str) -> None:
-        if not right:
-            raise SettingError(f"images: {name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
-
-    def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
-        """Records (N, 12, T) in mV, sampled at `fs` Hz, as signals (N, L, T) float32 in [0, 1] to render."""
-        return signals.preprocess(x, fs, self.leads, zero_phase=self.zero_phase, scaling=self.scaling)
 
 
 DEFAULT_IMAGES, DEFAULT_SIGNALS = ImageRecipe(), SignalRecipe()
@@ -364,6 +304,7 @@ class TiffImages(Dataset):
             self.numbers = list(range(_count_pairs(self.folder)))
             self.size = _read_tiff(self.folder, 0).shape[-1]
         self.labels = torch.stack([_read_label(self.folder, number) for number in self.numbers])
+        self.sampling_rate = _rate_of(self.folder)
         self.bad_records = _listed(self.folder, errors)
 
     def __len__(self) -> int:
@@ -540,10 +481,26 @@ def prepare(
     if images is None and signals is None:
         raise SettingError("neither images nor signals are asked for; name at least one")
     read = None if signals is None else Signals(signals.apply(voltages, sampling_rate), labels, device, signals)
-    if images is None:
-        return read
-    rendered = RenderedImages(images.apply(voltages, sampling_rate), labels, size, device, dtype, images)
-    return rendered if read is None else SignalsAndImages(read, rendered)
+    dataset = read
+    if images is not None:
+        rendered = RenderedImages(images.apply(voltages, sampling_rate), labels, size, device, dtype, images)
+        dataset = rendered if read is None else SignalsAndImages(read, rendered)
+    dataset.sampling_rate = sampling_rate
+    return dataset
+
+
+def recipe_of(dataset: Dataset) -> Recipe | None:
+    """What a network is fed that learns from a dataset or is judged on it; None for one that isn't of this module."""
+    found = {}
+    for part in getattr(dataset, "parts", (dataset,)):
+        if isinstance(part, Signals):
+            found["signals"] = part.recipe
+        elif isinstance(part, RenderedImages):
+            found["images"] = part.recipe
+        elif isinstance(part, TiffImages):
+            # Files are written in the default way alone.
+            found["images"] = DEFAULT_IMAGES
+    return Recipe(**found, sampling_rate=getattr(dataset, "sampling_rate", 100)) if found else None
 
 
 def write_images(
@@ -983,6 +940,16 @@ def _made_of(data: str | os.PathLike, partition: str, size: int, sampling_rate: 
         "records": ptbxl.fingerprint(data, table, sampling_rate),
         "labels": labels.hexdigest()[:32],
     }
+
+
+def _rate_of(folder: Path) -> int:
+    """Of the records, in Hz, that the images of a folder were made of."""
+    try:
+        rate = read_json(folder / IMAGES)["sampling_rate"]
+    except (DataError, TypeError, KeyError):
+        # Written by somebody else, in the way of the original.
+        return 100
+    return 500 if rate == 500 else 100
 
 
 def _is_written(folder: Path, settings: dict) -> bool:

@@ -28,13 +28,13 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ecgcourse import distributed, metrics, models
-from ecgcourse.datasets import Views, batched, loader, to_float
+from ecgcourse.datasets import Views, batched, loader, recipe_of, to_float
 from ecgcourse.distributed import Team
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError, brief, in_words, shown
 from ecgcourse.files import stat_file, whole_file
 from ecgcourse.ptbxl import CLASSES
+from ecgcourse.recipe import Recipe
 from ecgcourse.runs import BEST, HISTORY, Run, Tally, check_parts, load_tensors, save_tensors
-from ecgcourse.signals import IMAGE_LEADS
 
 CHECKPOINT_FORMAT = "ecgcourse-checkpoint/1"
 
@@ -428,6 +428,9 @@ def fit(
     before its time, the same call with `resume=True` goes on from there: on a CPU, to the same weights and
     history to the last bit. Ctrl-C and SIGTERM write it once the step is done, and raise KeyboardInterrupt.
 
+    The model gets the attribute `recipe`, an :class:`ecgcourse.recipe.Recipe`: what it is fed when it is judged. None
+    for a dataset that isn't of :mod:`ecgcourse.datasets`.
+
     Inside :func:`ecgcourse.distributed.joined` each process of the team calls this. They share each batch, so
     that any number of them learns the same up to rounding; but for dropout, which is different in each, and for
     batch normalisation, which sees each process's share alone.
@@ -471,6 +474,8 @@ def fit(
     team, device = distributed.team(), pick_device(config.device)
     train, val = batched(train), None if val is None else batched(val)
     _check_classes(model, train, val)
+    # Before any copy of the model is made.
+    model.recipe = recipe_of(train if val is None else val)
     _warn_of_imitated_numbers(config.precision, device)
     # Each process draws its own dropout; the first one draws what it would draw alone.
     seed_everything(config.seed + team.rank)
@@ -582,9 +587,10 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **extra) -> None:
         "format": CHECKPOINT_FORMAT,
         "settings": model.settings,
         "classes": list(metrics.class_names(model.settings.get("n_classes", len(CLASSES)))),
-        "leads": list(IMAGE_LEADS),
         "state_dict": model.state_dict(),
     }
+    if hasattr(model, "recipe"):
+        content["recipe"] = None if model.recipe is None else model.recipe.to_dict()
     save_tensors(path, content)
 
 
@@ -601,11 +607,12 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
     Returns
     -------
     nn.Module
+        With the `recipe` that it had; one from before version 0.2 has none.
 
     Raises
     ------
     CheckpointError
-        No such file, a file that isn't a checkpoint, or one for other classes or leads or another model.
+        No such file, a file that isn't a checkpoint, or one for other classes or another model.
     SettingError
         A device that isn't there.
     """
@@ -625,7 +632,16 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
         raise CheckpointError(
             f"{path}: its weights don't fit the model {shown(settings, 200)}: {brief(reason, 300)}"
         ) from error
+    if "recipe" in content:
+        model.recipe = _recipe_in(path, content["recipe"])
     return model.to(place).eval()
+
+
+def _recipe_in(path: Path, content: object) -> Recipe | None:
+    try:
+        return None if content is None else Recipe.from_dict(content)
+    except SettingError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _read_checkpoint(path: Path) -> dict:
@@ -638,11 +654,10 @@ def _read_checkpoint(path: Path) -> dict:
         raise CheckpointError(f"{path} holds no settings or no weights; train again")
     n_classes = content["settings"].get("n_classes")
     classes = metrics.class_names(n_classes) if n_classes in range(1, LARGEST_TASK) else CLASSES
-    for name, needed in (("classes", classes), ("leads", IMAGE_LEADS)):
-        if content.get(name) != list(needed):
-            raise CheckpointError(
-                f"{path}: its {name} are {shown(content.get(name))}, but {list(needed)} are needed; train again"
-            )
+    if content.get("classes") != list(classes):
+        raise CheckpointError(
+            f"{path}: its classes are {shown(content.get('classes'))}, but {list(classes)} are needed; train again"
+        )
     check_parts(path, content, ("state_dict",))
     return content
 

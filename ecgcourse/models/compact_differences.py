@@ -1,10 +1,10 @@
 """The small network on images that know up from down, in short windows. Introduced in chapter 13."""
 
-from ecgcourse.datasets import ImageRecipe
 from ecgcourse.fields import DIFFERENCE
 from ecgcourse.models.checks import check_choice
 from ecgcourse.models.compact import Compact
 from ecgcourse.models.registry import LEADS_BY_COUNT
+from ecgcourse.recipe import ImageRecipe
 
 WINDOW, VIEWS = 128, 8
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ecgcourse.datasets import ImageRecipe
 from ecgcourse.errors import SettingError, in_words, shown
 from ecgcourse.ptbxl import LEADS
+from ecgcourse.recipe import ImageRecipe
 from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
 
 REGISTRY: dict[str, Callable[..., nn.Module]] = {}
