@@ -59,7 +59,7 @@ def test_wheel_problems_are_found(source, wheel, tmp_path, monkeypatch):
 def test_what_the_setup_cell_installs_is_the_last_commit(tmp_path, monkeypatch):
     """git itself says so: a partial clone, as pip makes it, of the repository's address has this checkout's files."""
     monkeypatch.setenv("ECGCOURSE_DATA", "/somewhere")
-    env = colab.environment(tmp_path, colab.publish(tmp_path / "source"), tmp_path / "constraints.txt")
+    env = colab.environment(tmp_path, colab.publish(tmp_path / "source"))
     subprocess.run(
         ["git", "clone", "--quiet", "--filter=blob:none", ADDRESS, tmp_path / "clone"],
         env=env,

@@ -549,7 +549,7 @@ def test_an_interrupted_checkpoint_leaves_the_old_one(tmp_path: Path, monkeypatc
     [
         ({"format": "other/1"}, "isn't a checkpoint of this package"),
         ({"classes": ["MI", "STTC", "CD", "NORM"]}, "its classes are .*NORM.*train again"),
-        ({"leads": ["I"]}, "its leads are"),
+        ({"recipe": {"images": None}}, "isn't a recipe"),
         ({"settings": {"name": "resnet5000"}}, "don't fit.*no model is called 'resnet5000'"),
         ({"settings": {"name": "linear", "depth": 3}}, "don't fit.*depth"),
         ({"settings": None}, "no settings"),

@@ -103,28 +103,34 @@ def resolve(source: Path, versions: str, torch: str, python: Path, target: Path)
     return target
 
 
-def environment(home: Path, source: Path, constraints: Path) -> dict[str, str]:
+def environment(home: Path, source: Path) -> dict[str, str]:
     """A stranger's settings: an empty home, and `source` in the place of the repository's address."""
     address = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
     return kept | {
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
-        "PIP_CONSTRAINT": str(constraints),
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.file://{source}.insteadOf",
         "GIT_CONFIG_VALUE_0": address,
     }
 
 
-def install(venv: Path, wheel: Path, env: dict[str, str]) -> str:
+def install(venv: Path, wheel: Path, constraints: Path, env: dict[str, str]) -> str:
     """Install the wheel with what it needs, take the package itself away again; return the versions of the rest."""
     python = venv / "bin" / "python"
-    call(python, "-m", "pip", "install", "--quiet", f"{wheel}[{EXTRA}]", "ipykernel", env=env)
+    wanted = (f"{wheel}[{EXTRA}]", "ipykernel")
+    call(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, *wanted, env=env)
     call(python, "-m", "pip", "check", env=env)
     call(python, "-m", "pip", "uninstall", "--quiet", "--yes", PACKAGE, env=env)
     call(python, "-m", "ipykernel", "install", "--sys-prefix", "--name", KERNEL, env=env)
-    return call(python, "-m", "pip", "freeze", env=env)
+    return versions_in(venv, env)
+
+
+def versions_in(venv: Path, env: dict[str, str]) -> str:
+    """List what is installed but the package itself, a line each."""
+    lines = call(venv / "bin" / "python", "-m", "pip", "freeze", "--all", env=env).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(PACKAGE))
 
 
 def run_chapters(notebooks: list[Path], env: dict[str, str], venv: Path) -> list[str]:
@@ -148,14 +154,17 @@ def prove(versions: str, torch: str, python: str, source: Path, wheel: Path, fol
         empty.mkdir(parents=True)
     call(python, "-m", "venv", venv)
     constraints = resolve(source, versions, torch, venv / "bin" / "python", folder / "constraints.txt")
-    env = environment(home, source, constraints)
+    env = environment(home, source)
     print(f"\n{versions} versions, torch {torch}", flush=True)
-    print(" ", *install(venv, wheel, env).split())
+    before = install(venv, wheel, constraints, env)
+    print(" ", *before.split())
     print(f"  installed in {time.perf_counter() - start:.0f} s", flush=True)
     copies = [Path(shutil.copy(path, work)) for path in sorted((source / "book").glob("*.ipynb"))]
     failed = run_chapters(copies, env, venv)
     left = sorted(path.name for path in work.iterdir() if path not in copies)
     failed += [f"the chapters left files behind: {', '.join(left)}"] if left else []
+    changed = sorted(set(versions_in(venv, env).splitlines()) ^ set(before.splitlines()))
+    failed += [f"the chapters changed what was installed: {', '.join(changed)}"] if changed else []
     print(f"  {len(copies)} chapters, {len(failed)} failures, {time.perf_counter() - start:.0f} s in all", flush=True)
     return [f"{versions} versions: {error}" for error in failed]
 
