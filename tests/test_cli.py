@@ -622,8 +622,9 @@ def test_no_memory_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch
 
 def test_a_mistake_in_the_package_is_not_hidden(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(practice, "write", raising(RuntimeError("a mistake")))
+    assert command("practice", "out") == 1
     with pytest.raises(RuntimeError, match="a mistake"):
-        command("practice", "out")
+        command("practice", "out", "--debug")
 
 
 def on_a_terminal(words: list[str], cwd: Path) -> tuple[int, str, str]:

@@ -67,8 +67,8 @@ words = st.one_of(
 )
 
 
-class Reached(Exception):
-    """The words were taken, and the work would begin."""
+class Reached(BaseException):
+    """The words were taken, and the work would begin; no error, which the command would tell in a line."""
 
 
 def begin(*_: object, **__: object) -> None:
