@@ -607,7 +607,7 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> nn.Module:
     Returns
     -------
     nn.Module
-        With the `recipe` that it had; one from before version 0.2 has none.
+        With the `recipe` that it had; a checkpoint from before recipes gives none.
 
     Raises
     ------
