@@ -69,7 +69,7 @@ def test_pins_resolve_and_are_complete(system, python, constrained):
 
 def test_a_conflict_is_named(constrained):
     wrong = re.sub("^triton==[^ ]*", "triton==3.9.0", PINS, flags=re.M)
-    with pytest.raises(AssertionError, match=r"torch==2.13.0 depends on triton.*==3.7.1 and triton.*==3.9.0"):
+    with pytest.raises(AssertionError, match=r"(?s)triton.*3\.[79]\..*triton.*3\.[79]\."):
         constrained(("book",), wrong)
 
 
