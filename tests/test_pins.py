@@ -30,7 +30,8 @@ def resolve(*options: str | Path, system: str = LINUX, python: str = "3.13", tex
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-build"]
     command += ["--python", sys.executable, "--python-platform", system, "--python-version", python, *options]
     done = subprocess.run(command, cwd=ROOT, env=env, input=text, capture_output=True, text=True)
-    assert done.returncode == 0, f"{system}, Python {python}: {done.stderr}"
+    # uv breaks its lines to fit a terminal.
+    assert done.returncode == 0, f"{system}, Python {python}: {' '.join(done.stderr.split())}"
     lines = [Requirement(line) for line in done.stdout.splitlines()]
     return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in lines}
 
@@ -69,7 +70,7 @@ def test_pins_resolve_and_are_complete(system, python, constrained):
 
 def test_a_conflict_is_named(constrained):
     wrong = re.sub("^triton==[^ ]*", "triton==3.9.0", PINS, flags=re.M)
-    with pytest.raises(AssertionError, match=r"(?s)triton.*3\.[79]\..*triton.*3\.[79]\."):
+    with pytest.raises(AssertionError, match=r"torch==2.13.0 depends on triton.*==3.7.1 and triton.*==3.9.0"):
         constrained(("book",), wrong)
 
 
