@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,21 +48,27 @@ def test_without_a_place_for_compiled_loops_images_are_made_with_one_warning(tmp
     assert int(done.stdout) == render.render(np.linspace(0, 1, 90).reshape(1, 3, 30), 8).sum()
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond 20 kB, which the operating system refuses as it refuses on a full disk."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 20 kB, which the operating system refuses as it refuses on a full disk.
+
+    For no longer than it takes: pytest's own output may be such a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_named_and_leaves_the_older_checkpoint(tmp_path: Path, full_disk: None):
+def test_a_full_disk_is_named_and_leaves_the_older_checkpoint(tmp_path: Path):
     path = tmp_path / "best.pt"
     runs.save_tensors(path, {"weights": torch.zeros(10)})
     before = path.read_bytes()
-    with pytest.raises(StorageError, match=f"can't write best.pt in the folder {tmp_path}.*full"):
-        training.save_checkpoint(path, models.create("compact", size=16))
+    model = models.create("compact", size=16)
+    with full_disk(), pytest.raises(StorageError, match=f"can't write best.pt in the folder {tmp_path}.*full"):
+        training.save_checkpoint(path, model)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
