@@ -6,7 +6,6 @@ and changes nothing.
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 
 _SUBMODULES = (
     "errors",
@@ -19,9 +18,12 @@ _SUBMODULES = (
     "transfer",
     "download",
     "original",
+    "own_files",
     "signals",
     "fields",
     "recipe",
+    "config",
+    "device",
     "fused",
     "fused_gpu",
     "render",
@@ -29,17 +31,34 @@ _SUBMODULES = (
     "models",
     "metrics",
     "distributed",
+    "flags",
+    "history",
     "runs",
     "training",
     "evaluation",
     "explain",
     "plots",
+    "classifier",
     "exercises",
     "interactive",
     "cli",
 )
 
-__all__ = ["__version__", *_SUBMODULES]
+# What a user of the package meets first, and where it is.
+_NAMES = {
+    "LEADS": "ptbxl",
+    "Recipe": "recipe",
+    "ImageRecipe": "recipe",
+    "SignalRecipe": "recipe",
+    "Task": "recipe",
+    "TrainConfig": "config",
+    "create": "models",
+    "load": "classifier",
+    "fit": "classifier",
+    "Classifier": "classifier",
+}
+
+__all__ = ["__version__", *_NAMES, *_SUBMODULES]
 
 try:
     __version__ = version("ecgcourse")
@@ -47,12 +66,14 @@ except PackageNotFoundError:  # run from a checkout that was never installed
     __version__ = "0+unknown"
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import a submodule when it is first asked for (PEP 562)."""
+def __getattr__(name: str) -> object:
+    """Import a submodule, or what one holds, when it is first asked for (PEP 562)."""
     if name in _SUBMODULES:
         return import_module(f"ecgcourse.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"ecgcourse.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'ecgcourse' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_NAMES})

@@ -1,4 +1,4 @@
-"""The command line: ``python -m ecgcourse`` practice, download, import-original, images, train or evaluate.
+"""The command line: ``python -m ecgcourse`` practice, download, import-original, images, train, evaluate or predict.
 
 One thin function per command.
 
@@ -8,23 +8,34 @@ the same; torchrun itself ends with 1 if one of its processes fails.
 """
 
 import argparse
-import dataclasses
 import json
 import math
 import os
 import sys
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ecgcourse import download, original, practice
-from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, in_words, shown
-from ecgcourse.fields import LARGEST
+from ecgcourse import download, flags, original, practice
+from ecgcourse.config import TrainConfig
+from ecgcourse.errors import (
+    CheckpointError,
+    DataError,
+    EcgCourseError,
+    SettingError,
+    brief,
+    check_name,
+    in_words,
+    shown,
+)
 from ecgcourse.files import read_json, whole_file
-from ecgcourse.ptbxl import CLASSES, FOLDS
+from ecgcourse.ptbxl import FOLDS, LABEL_SETS, LEADS, is_ptbxl, label_classes, read_table
+from ecgcourse.recipe import ImageRecipe, Recipe, SignalRecipe, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +45,8 @@ if TYPE_CHECKING:
 
     from ecgcourse.datasets import AnyDataset
     from ecgcourse.distributed import Team
-    from ecgcourse.training import History, Inputs, TrainConfig
+    from ecgcourse.history import History
+    from ecgcourse.training import Inputs
 
 # Characters of a line on stderr, and of that part of it which argparse writes.
 LONGEST_LINE, LONGEST_USAGE = 900, 300
@@ -47,6 +59,7 @@ STATUSES = """exit status:
   2    bad input or usage; one line on stderr says what and where, and what to do
   130  stopped with Ctrl-C; one line on stderr says how to go on
 """
+CONFIG_PARTS = ("training", "model", "task", "recipe", "images", "signals")
 GOES_ON = "stopped; the same command goes on from here"
 EXAMPLES = """examples:
   python -m ecgcourse train                                  train on the synthetic practice set
@@ -55,6 +68,7 @@ EXAMPLES = """examples:
   python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
   python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
   python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
+  python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
 """
 
 
@@ -135,8 +149,9 @@ def write_images(options: argparse.Namespace) -> None:
     from ecgcourse import datasets
 
     partitions = tuple(FOLDS) if options.partition == "all" else (options.partition,)
-    data = options.data or _default_data(options)
-    settings = {"size": options.size, "progress": _progress(options), "skip_bad": options.skip_bad}
+    data = _data(options)
+    settings = {"progress": _progress(options), "skip_bad": options.skip_bad, "task": _task(options, data)}
+    settings |= {"images": ImageRecipe(**_image_flags(options)), "sampling_rate": options.sampling_rate or 100}
     out = datasets.write_images(data, options.out, partitions, **settings)
     for partition in partitions:
         print(out / partition)
@@ -146,23 +161,24 @@ def train(options: argparse.Namespace) -> None:
     """Train a model; write weights, history, curves, settings and thresholds. Or go on with that."""
     from ecgcourse import distributed
 
-    options.device = distributed.own_device(options.device)
-    with distributed.joined(options.device) as team, _only_first_speaks(team):
-        options.data = options.data or distributed.in_turn(lambda: _default_data(options))
-        _train(options, team)
+    asked = _asked_for(options)
+    asked["training"]["device"] = distributed.own_device(asked["training"].get("device", TrainConfig.device))
+    with distributed.joined(asked["training"]["device"]) as team, _only_first_speaks(team):
+        options.data = distributed.in_turn(lambda: _data(options))
+        _train(options, asked, team)
 
 
-def _train(options: argparse.Namespace, team: "Team") -> None:
+def _train(options: argparse.Namespace, asked: dict[str, dict], team: "Team") -> None:
     from ecgcourse import datasets, models, training
 
-    config = _train_config(options)
-    settings = _model_settings(options)
-    # Before the data, which take longer, so that an impossible setting is found at once.
-    n_weights = _count_weights(options.model, settings)
+    config = _train_config(options, asked["training"])
+    # Before the signals, whose reading takes longer, so that an impossible setting is found at once.
+    name, settings, recipe, task = _model_asked_for(options, asked)
+    n_weights = _count_weights(name, recipe, task, settings)
     training.seed_everything(config.seed)
-    model = models.create(options.model, **settings)
+    model = models.create(name, recipe, task, **settings)
     train_set, val_set = _training_data(options, config, model, team)
-    _say(options, f"model: {options.model}, {n_weights:,} weights, on {training.pick_device(config.device)}")
+    _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
     if team.is_first:
@@ -173,29 +189,55 @@ def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write metrics and figures."""
     from ecgcourse import datasets, evaluation, plots, runs, training
 
-    run, data = Path(options.run), Path(options.data or _default_data(options))
+    run, data = Path(options.run), _data(options)
     model = training.load_checkpoint(run / runs.BEST, options.device)
-    thresholds, source = _read_thresholds(run / runs.THRESHOLDS)
-    place = training.pick_device(options.device)
-    precision = _precision_of(run)
-    settings = _data_settings(options, model, judging=True) | _recipe_settings(model, run)
+    if model.recipe is None:
+        raise SettingError(
+            f"{run} learned from a dataset of its own kind, which can't be made again from a folder of records; "
+            "training.predict judges it in Python"
+        )
+    thresholds, source = _thresholds(model, run / runs.THRESHOLDS)
+    place, precision = training.pick_device(options.device), runs.precision_of(run)
+    settings = {"progress": _progress(options), "skip_bad": options.skip_bad}
     settings |= {"device": place, "dtype": _image_dtype(precision, place)}
-    dataset = datasets.from_data(data, options.partition, **settings)
-    if getattr(model, "recipe", datasets.recipe_of(dataset)) != datasets.recipe_of(dataset):
-        raise DataError(f"{data} gives {datasets.recipe_of(dataset)}, but {run} learned from {model.recipe}")
+    dataset = datasets.from_data(data, options.partition, recipe=model.recipe, task=model.task, **settings)
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
     with _watched(dataset, options) as watched:
         y_true, y_prob = training.predict(model, watched, options.batch_size, options.device, precision)
-    report = evaluation.report(y_true, y_prob, thresholds)
-    print(f"data: {_describe(data)}, partition {options.partition}\nthresholds: {source}\n\n{report}\n")
+    report = evaluation.report(y_true, y_prob, thresholds, task=model.task)
+    left_out = _left_out([dataset], model.task)
+    print(f"data: {_describe(data)}, partition {options.partition}{left_out}\nthresholds: {source}\n\n{report}\n")
     if options.json:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
         about |= {"partition": options.partition, "thresholds_from": source}
         _write_json(Path(options.json), about | report.to_dict())
-    title = f"{_title(data)}, {options.partition}"
-    _save_figure(plots.roc(y_true, y_prob, title), run / f"roc_{options.partition}.png")
-    _save_figure(plots.confusion_tables(report.confusion, title), run / f"confusion_{options.partition}.png")
+    title, classes = f"{_title(data)}, {options.partition}", model.task.classes
+    _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
+    if model.task.is_multiclass:
+        figure = plots.confusion_matrix(report.matrix, classes, title)
+    else:
+        figure = plots.confusion_tables(report.confusion, title, classes=classes)
+    _save_figure(figure, run / f"confusion_{options.partition}.png")
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Ask a trained network about files of ECGs; print or write a table of probabilities."""
+    from ecgcourse.classifier import Classifier
+
+    classifier = Classifier.load(options.run, options.device)
+    settings = {"sampling_rate": options.sampling_rate, "unit": options.unit, "windows": options.windows}
+    table = classifier.predict_files(options.files, **settings, skip_bad=True, progress=_progress(options))
+    if options.csv:
+        with whole_file(Path(options.csv)) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
+    else:
+        print(table.to_csv(index=False, lineterminator="\n", float_format="%.4f"), end="")
+    bad = table.attrs["bad_files"]
+    for reason in bad.values():
+        _tell(f"warning: left out {reason}")
+    if bad:
+        raise DataError(f"{len(bad)} of {len(bad) + table['file'].nunique()} files couldn't be used; see above")
 
 
 # --- the parser
@@ -213,7 +255,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options = parser.parse_args(arguments)
         for name, value in vars(options).items():
             # What some versions of argparse make of `--name=--`.
-            if isinstance(value, list) and name != "set":
+            if isinstance(value, list) and name not in ("set", "files"):
                 parser.error(f"--{name.replace('_', '-')} needs a value")
         return options
     except SettingError as error:
@@ -231,7 +273,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_practice, _add_download, _add_import, _add_images, _add_train, _add_evaluate):
+    for add in (_add_practice, _add_download, _add_import, _add_images, _add_train, _add_evaluate, _add_predict):
         add(commands)
     return parser
 
@@ -305,7 +347,8 @@ def _add_images(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("out", metavar="OUT", help="gets one folder per partition")
     _option(parser, "--partition", "train", "records to write", choices=(*FOLDS, "all"))
     _add_skip_bad(parser, "OUT/PARTITION/bad_records.csv")
-    _option(parser, "--size", 256, "side of an image in pixels", _whole(1, LARGEST))
+    _add_task(parser)
+    _add_recipe(parser, {"images": ImageRecipe})
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
@@ -323,37 +366,20 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", metavar="RUN", help="folder for the results (default: runs/DATE_TIME)")
     resume_help = "go on with the interrupted run in --out: the same command, settings and data; else begin it"
     parser.add_argument("--resume", action="store_true", help=resume_help)
-    _option(parser, "--epochs", 100, "largest number of times through the training set", _whole(1, 10**6))
-    _option(parser, "--batch-size", 64, "records per step, of all processes together", _whole(1, 10**5))
-    _option(parser, "--learning-rate", 0.1, "step size; adam wants about 0.0001", _real(above=0))
-    _option(parser, "--optimizer", "sgd", "how to step", choices=("sgd", "adam", "adamw"))
-    cycle_help = "one_cycle: the step size rises and falls to nearly 0 at the last of --epochs"
-    _option(parser, "--schedule", "constant", cycle_help, choices=("constant", "one_cycle"))
-    _option(parser, "--l2-decay", 0.0, "pull of every weight towards zero", _real(least=0))
-    _option(
-        parser,
-        "--patience",
-        20,
-        "stop after so many epochs without a lower validation loss, 0: never",
-        _whole(0, 10**6),
-    )
-    _option(parser, "--model", "alexnet", "name of the model; an unknown one lists them all")
-    _setting(parser, "--filters", "filters of the model's first convolution; 8 for alexnet", _whole(1, 4096))
-    _setting(parser, "--dropout", "share of channels silenced while training", _real(least=0, below=1))
-    _setting(parser, "--initialisation", "how weights start; he wants adam", choices=("pytorch", "he"))
-    _setting(parser, "--size", "side of an image in pixels", _whole(1, LARGEST))
-    _setting(parser, "--leads", "leads that a model of signals reads: 3 (I, II, V2) or 12", _whole(1, 12))
+    config_help = "settings from a TOML file, or from a run's config.json; options given besides go before them"
+    parser.add_argument("--config", metavar="FILE", help=config_help)
+    group = parser.add_argument_group("training")
+    flags.add(group, TrainConfig, leave_out=("out", "progress"))
+    group.add_argument("--l2-decay", dest="weight_decay", type=float, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", metavar="NAME", help="an unknown one lists them all (default: alexnet)")
+    _setting(group, "--filters", "filters of the model's first convolution; 8 for alexnet", _whole(1, 4096))
+    _setting(group, "--dropout", "dropout probability", _real(least=0, below=1))
+    _setting(group, "--initialisation", "how weights start; he wants adam", choices=("pytorch", "he"))
     other_help = "another setting of the model, such as hidden=64; may be given several times"
-    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
-    _option(parser, "--device", "auto", "cpu, cuda, cuda:1 or mps; auto takes the fastest there is")
-    _option(parser, "--precision", "float32", "what is calculated in", choices=("float32", "bfloat16"))
-    compile_help = "translate the network with torch.compile; whether that pays depends on the hardware"
-    parser.add_argument("--compile", action="store_true", help=compile_help)
-    _option(parser, "--seed", 0, "decides first weights, order of records and dropout", _whole(0, 2**63 - 1))
-    workers_help = "processes that prepare batches; above 0 images are made on the CPU"
-    _option(parser, "--workers", 0, workers_help, _whole(0, 256))
-    often_help = "write last.pt after so many steps too, 0: after each epoch only"
-    _option(parser, "--checkpoint-every", 0, often_help, _whole(0, 10**9))
+    group.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
+    _add_task(parser)
+    _add_recipe(parser, {"images": ImageRecipe, "signals": SignalRecipe})
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -371,6 +397,25 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
     _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
+    _option(parser, "--device", "auto", "as for `train`")
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "predict",
+        predict,
+        "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
+        "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv",
+        "stopped; nothing was written",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder that `train` wrote, or a checkpoint in it")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="ECGs, and folders in which all are looked for")
+    parser.add_argument("--csv", metavar="OUT", help="write the table into a file rather than print it")
+    parser.add_argument("--windows", action="store_true", help="a row for each window of a longer record")
+    rate = "in Hz, of files that don't tell theirs"
+    parser.add_argument("--sampling-rate", metavar="HZ", type=_real(above=0), help=rate)
+    parser.add_argument("--unit", choices=("mV", "uV"), help="of files that don't tell theirs")
     _option(parser, "--device", "auto", "as for `train`")
 
 
@@ -433,6 +478,34 @@ def _pair(text: str) -> tuple[str, object]:
         return name, value
 
 
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("classes")
+    words = f"which of PTB-XL's labels: {', '.join(LABEL_SETS)} (default: {LABEL_SETS[0]})"
+    group.add_argument("--task", metavar="SET", choices=LABEL_SETS, help=words)
+    words = "leave out classes that fewer records have (default: none)"
+    group.add_argument("--min-records", metavar="N", type=_whole(0, 10**6), help=words)
+
+
+def _add_recipe(parser: argparse.ArgumentParser, kinds: dict[str, type]) -> None:
+    """What a network is fed; the defaults in the help are those of the recipes, a model may have its own."""
+    for name, kind in kinds.items():
+        group = parser.add_argument_group(f"{name} that a network is fed (default: the model's own)")
+        flags.add(group, kind, f"{name}.", leads=_leads, fields=flags.names)
+        if name == "images":
+            words = "short for --images.size"
+            group.add_argument("--size", dest="images.size", type=int, default=argparse.SUPPRESS, help=words)
+    group.add_argument("--sampling-rate", metavar="HZ", type=_real(above=0), help="of the records (default: 100)")
+    if "signals" in kinds:
+        words = "short for --signals.leads, or --images.leads of a model without signals"
+        group.add_argument("--leads", metavar="LEADS", type=_leads, help=words)
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    """Names of leads, or 3 for those of the images, or 12 for all."""
+    known = {"3": ImageRecipe.leads, "12": LEADS}
+    return known.get(text) or flags.names(text)
+
+
 def _add_skip_bad(parser: argparse.ArgumentParser, place: str) -> None:
     words = f"leave damaged records out and list them in {place}, rather than stop at the first one"
     parser.add_argument("--skip-bad", action="store_true", help=words)
@@ -476,58 +549,130 @@ def _only_first_speaks(team: "Team") -> Iterator[None]:
         yield
 
 
-def _train_config(options: argparse.Namespace) -> "TrainConfig":
-    from ecgcourse.training import TrainConfig
+def _asked_for(options: argparse.Namespace) -> dict[str, dict]:
+    """What was asked for, from --config and from options, which go before: training, model, images, signals, …"""
+    asked = _read_config(options.config) if options.config else {name: {} for name in CONFIG_PARTS}
+    given = flags.chosen(options)
+    asked["training"] |= {each.name: given[each.name] for each in fields(TrainConfig) if each.name in given}
+    settings = {name: given[name] for name in ("filters", "dropout", "initialisation") if given[name] is not None}
+    if options.model and options.model != asked["model"].get("name"):
+        # Settings of another network.
+        asked["model"] = {"name": options.model}
+    asked["model"] |= settings | dict(options.set)
+    for part in ("images", "signals"):
+        asked[part] |= flags.chosen(options, f"{part}.")
+    if options.sampling_rate is not None:
+        asked["recipe"]["sampling_rate"] = options.sampling_rate
+    # Before the data, which may take longer to find.
+    TrainConfig.from_dict(asked["training"])
+    return asked
 
-    names = {each.name for each in dataclasses.fields(TrainConfig)}
-    chosen = {name: value for name, value in vars(options).items() if name in names}
+
+def _read_config(path: str) -> dict[str, dict]:
+    """Settings from a TOML file, or from the config.json of a run; DataError or SettingError for anything else."""
+    if path.endswith(".json"):
+        content = read_json(Path(path))
+    else:
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} isn't TOML: {in_words(error)}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no settings: a table of them is needed")
+    # What a run notes of its data is nothing to ask for.
+    content.pop("data", None)
+    if isinstance(content.get("model"), str):
+        content["model"] = {"name": content["model"]}
+    recipe = content.pop("recipe", None) or {}
+    if recipe and isinstance(content.get("model"), dict):
+        # What follows from recipe and task, which options may change.
+        for setting in ("leads", "in_channels", "size", "n_classes"):
+            content["model"].pop(setting, None)
+    content |= {name: recipe.pop(name) for name in ("images", "signals") if isinstance(recipe.get(name), dict)}
+    content["recipe"] = {name: value for name, value in recipe.items() if value is not None}
+    for name, part in content.items():
+        if name not in CONFIG_PARTS or not isinstance(part, dict):
+            raise SettingError(f"{path}: {shown(name)} isn't a table of settings; there are {', '.join(CONFIG_PARTS)}")
+    asked = {name: dict(content.get(name, {})) for name in CONFIG_PARTS}
+    # Where a run's own folder was, and what it showed, is not what it did.
+    for name in ("out", "progress"):
+        asked["training"].pop(name, None)
+    return asked
+
+
+def _train_config(options: argparse.Namespace, asked: dict) -> TrainConfig:
     out = _run_folder(options)
     options.resume = options.resume or _is_restarted(out)
     options.on_stop = f"stopped; the same command with --resume --out {out} goes on from the last checkpoint"
-    return TrainConfig(**chosen | {"out": out, "progress": _progress(options)})
+    return TrainConfig.from_dict(asked | {"out": str(out), "progress": _progress(options)})
 
 
-def _model_settings(options: argparse.Namespace) -> dict:
-    given = {name: getattr(options, name) for name in ("filters", "dropout", "initialisation", "size", "leads")}
-    if options.model == "alexnet" and given["filters"] is None:
+def _model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tuple[str, dict, Recipe, Task]:
+    """Name and settings of the model, what it is to be fed, and what it is to answer."""
+    import torch
+
+    from ecgcourse import datasets, models
+
+    name, settings = asked["model"].pop("name", "alexnet"), asked["model"]
+    if name == "alexnet":
         # The smaller of the two that the original trained.
-        given["filters"] = 8
-    return {name: value for name, value in given.items() if value is not None} | dict(options.set)
+        settings.setdefault("filters", 8)
+    noted = None if is_ptbxl(options.data) else datasets.noted(options.data)
+    task = _task(options, options.data) if noted is None or asked["task"] else noted.task
+    task = Task.from_dict(asked["task"]) if asked["task"] and not (options.task or options.min_records) else task
+    kinds = models.inputs(name)
+    # Recipe and classes decide them; where they were named besides, making the model finds a contradiction.
+    own_settings = {
+        setting: value for setting, value in settings.items() if setting not in ("in_channels", "n_classes")
+    }
+    if "size" in asked["images"] and models.has_setting(name, "size"):
+        own_settings["size"] = asked["images"]["size"]
+    with torch.device("meta"):
+        own = models.create(name, classes=task, **own_settings).recipe
+    if options.leads:
+        asked["signals" if "signals" in kinds else "images"]["leads"] = options.leads
+    base = own if noted is None or noted.recipe is None or "signals" in kinds else noted.recipe
+    recipe = _changed(name, base, asked)
+    return name, settings, recipe, task
 
 
-def _data_settings(options: argparse.Namespace, model: "nn.Module", judging: bool) -> dict:
-    """What :func:`ecgcourse.datasets.from_data` must prepare for a model."""
-    from ecgcourse import models
-
-    images = models.image_recipe(model, judging)
-    return {
-        "images": images,
-        "signals": models.signal_recipe(model),
-        "progress": _progress(options),
-        "skip_bad": options.skip_bad,
-    } | ({"size": model.settings["size"]} if images else {})
-
-
-def _recipe_settings(model: "nn.Module", run: Path) -> dict:
-    """What a model was fed, for :func:`ecgcourse.datasets.from_data`; nothing where an old checkpoint doesn't tell."""
-    if not hasattr(model, "recipe"):
-        return {}
-    if model.recipe is None:
-        raise SettingError(
-            f"{run} learned from a dataset of its own kind, which can't be made again from a folder of records; "
-            "training.predict judges it in Python"
-        )
-    return {name: getattr(model.recipe, name) for name in ("images", "signals", "sampling_rate")}
+def _changed(name: str, recipe: "Recipe | None", asked: dict[str, dict]) -> Recipe:
+    """A recipe with what was asked for."""
+    parts = {}
+    for part, kind in (("images", ImageRecipe), ("signals", SignalRecipe)):
+        before = None if recipe is None else getattr(recipe, part)
+        if recipe is not None and before is None and asked[part]:
+            raise SettingError(f"model {name!r} takes no {part}; leave --{part}.{next(iter(asked[part]))} out")
+        known = [each.name for each in fields(kind)]
+        for setting in asked[part]:
+            check_name(setting, known, f"{part} have no setting")
+        if before is not None or asked[part]:
+            parts[part] = replace(before, **asked[part]) if before is not None else kind(**asked[part])
+    return replace(recipe, **parts, **asked["recipe"]) if recipe is not None else Recipe(**parts, **asked["recipe"])
 
 
-def _count_weights(name: str, settings: dict) -> int:
+def _image_flags(options: argparse.Namespace) -> dict:
+    return flags.chosen(options, "images.")
+
+
+def _task(options: argparse.Namespace, data: Path) -> Task:
+    """The classes that were asked for, those of the data that enough records have."""
+    if not (options.task or options.min_records):
+        return Task()
+    label_set = options.task or LABEL_SETS[0]
+    # A class that no record has can't be learned.
+    least = options.min_records or int(label_set != LABEL_SETS[0])
+    return Task(label_classes(read_table(data), label_set, least), label_set=label_set)
+
+
+def _count_weights(name: str, recipe: Recipe, task: Task, settings: dict) -> int:
     """Weights of a model, counted without making it; SettingError if training it needs more memory than there is."""
     import torch
 
     from ecgcourse import models
 
     with torch.device("meta"):
-        n_weights = sum(weights.numel() for weights in models.create(name, **settings).parameters())
+        n_weights = sum(weights.numel() for weights in models.create(name, recipe, task, **settings).parameters())
     # Four bytes each, for the weights, their gradients and the best epoch's weights.
     needed, there = 12 * n_weights, _memory()
     if needed > there:
@@ -571,22 +716,28 @@ def _is_restarted(folder: Path) -> bool:
 
 
 def _training_data(
-    options: argparse.Namespace, config: "TrainConfig", model: "nn.Module", team: "Team"
+    options: argparse.Namespace, config: TrainConfig, model: "nn.Module", team: "Team"
 ) -> "tuple[AnyDataset, AnyDataset]":
     from ecgcourse import datasets, training
 
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
-    given = {"device": place, "dtype": _image_dtype(config.precision, place)}
-    train_set, val_set = (
-        datasets.from_data(data, name, **given, **_data_settings(options, model, judging=name == "val"))
-        for name in ("train", "val")
-    )
+    how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
+    how |= {"progress": _progress(options), "skip_bad": options.skip_bad}
+    train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
     if options.skip_bad and team.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
     words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
+    words += _left_out([train_set, val_set], model.task)
     _say(options, words)
     return train_set, val_set
+
+
+def _left_out(opened: "Sequence[AnyDataset]", task: Task) -> str:
+    """How many records have no label, in words; nothing where all have one."""
+    count = sum(getattr(dataset, "n_unlabelled", 0) for dataset in opened)
+    verb = "others have" if count > 1 else "other has"
+    return f"; {count} {verb} no label of the set {task.label_set} and stay out" if count else ""
 
 
 def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
@@ -598,20 +749,7 @@ def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
     return PRECISIONS[precision] if torch.device(place).type == "cuda" else torch.uint8
 
 
-def _precision_of(run: Path) -> str:
-    """What a run was trained in, in which it is judged too."""
-    from ecgcourse import runs, training
-
-    path = run / runs.CONFIG
-    if not os.path.lexists(path):
-        return training.TrainConfig.precision
-    try:
-        return training.TrainConfig.from_dict(read_json(path)["training"]).precision
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} holds no settings of a training; train again") from error
-
-
-def _reporter(options: argparse.Namespace, config: "TrainConfig") -> Callable[[dict[str, float]], None]:
+def _reporter(options: argparse.Namespace, config: TrainConfig) -> Callable[[dict[str, float]], None]:
     from ecgcourse import runs
 
     def report(row: dict[str, float]) -> None:
@@ -636,29 +774,27 @@ def _print_epoch(row: dict[str, float]) -> None:
 
 def _finish_run(
     options: argparse.Namespace,
-    config: "TrainConfig",
+    config: TrainConfig,
     model: "nn.Module",
     val_set: "AnyDataset",
     history: "History",
 ) -> None:
-    from ecgcourse import evaluation, plots, runs, training
+    from ecgcourse import plots, runs
 
     out, data = Path(config.out), options.data
     if _is_finished(out, history):
         _say(options, f"{out} is finished: {len(history.rows)} epochs, nothing to do")
         return
-    with _watched(val_set, options) as watched:
-        y_true, y_prob = training.predict(model, watched, config.batch_size, config.device, config.precision)
-    thresholds = evaluation.fit_thresholds(y_true, y_prob)
+    thresholds = dict(zip(model.task.classes, model.thresholds, strict=True)) if model.thresholds else None
     content = {
-        "thresholds": dict(zip(CLASSES, thresholds.tolist(), strict=True)),
+        "thresholds": thresholds,
         "fitted_on": "val",
         "n_records": len(val_set),
         "data": str(data),
         "epoch": history.best_epoch,
         "epochs": len(history.rows),
     }
-    figure = plots.training_curves(history)
+    figure = plots.training_curves(history, model.task)
     figure.suptitle(_title(data))
     _save_figure(figure, out / runs.CURVES)
     # The last file of a run: where it is, all are.
@@ -680,17 +816,23 @@ def _is_finished(out: Path, history: "History") -> bool:
 # --- files and words
 
 
-def _read_thresholds(path: Path) -> "tuple[np.ndarray | float, str]":
+def _thresholds(model: "nn.Module", path: Path) -> "tuple[np.ndarray | float, str]":
+    """Those that a model was trained to, or else those of a run of the first edition, which lie beside it."""
     import numpy as np
 
+    if model.task.is_multiclass:
+        return 0.5, "none: of each record the most probable class is taken"
+    if model.thresholds is not None:
+        return np.array(model.thresholds), f"fitted on the validation set ({path.parent / 'best.pt'})"
     if not os.path.lexists(path):
-        return 0.5, f"0.5 for every class, since {path} isn't there: training did not come to its end"
+        return 0.5, f"0.5 for every class, since {path.parent} has none: there was no validation set"
+    classes = model.task.classes
     try:
         found = read_json(path)["thresholds"]
-        thresholds = np.array([float(found[name]) for name in CLASSES])
+        thresholds = np.array([float(found[name]) for name in classes])
         right = ((thresholds >= 0) & (thresholds <= 1)).all()
     except (DataError, ValueError, TypeError, KeyError, OverflowError) as error:
-        raise CheckpointError(f"{path} holds no thresholds for {', '.join(CLASSES)}; train again") from error
+        raise CheckpointError(f"{path} holds no thresholds for {', '.join(classes)}; train again") from error
     if not right:
         raise CheckpointError(f"{path} holds thresholds that aren't numbers in [0, 1]; train again")
     return thresholds, f"fitted on the validation set ({path})"
@@ -724,7 +866,8 @@ class _Watched:
     """A dataset that moves a progress bar when it is read."""
 
     def __init__(self, dataset: "AnyDataset", bar: object):
-        self.dataset, self.bar, self.labels = dataset, bar, dataset.labels
+        self.dataset, self.bar = dataset, bar
+        self.labels, self.task = dataset.labels, dataset.task
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -744,8 +887,9 @@ def _watched(dataset: "AnyDataset", options: argparse.Namespace) -> Iterator[_Wa
         yield _Watched(dataset, bar)
 
 
-def _default_data(options: argparse.Namespace) -> Path:
-    return practice.data_root(progress=_progress(options))
+def _data(options: argparse.Namespace) -> Path:
+    """The folder that was named, or the default one."""
+    return practice.find(options.data, progress=_progress(options))
 
 
 def _progress(options: argparse.Namespace) -> bool | None:

@@ -1,5 +1,8 @@
 """The package's own errors and its warning, and how messages show what is wrong."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class EcgCourseError(Exception):
     """Base of every error that the package raises on purpose."""
@@ -23,6 +26,29 @@ class CheckpointError(EcgCourseError, ValueError):
 
 class EcgCourseWarning(UserWarning):
     """Something that didn't stop the work but that the user should know."""
+
+
+def check_setting(where: str, name: str, value: object, right: object, allowed: str) -> None:
+    """Raise SettingError, naming the setting, its value and what is allowed, unless it is `right`."""
+    if not right:
+        raise SettingError(f"{where}{': ' if where else ''}{name}={shown(value)} isn't allowed; it must be {allowed}")
+
+
+def is_whole(value: object, least: int, most: int = 2**63 - 1) -> bool:
+    """Whether a setting is a whole number from `least` to `most`."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_real(value: object, above: float) -> bool:
+    """Whether a setting is a finite number above another."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and above < value < float("inf")
+
+
+def check_name(name: object, known: Sequence[str], words: str) -> None:
+    """Raise SettingError unless a name is one of those `known`; `words` begin the message, such as "no setting is"."""
+    if name not in known:
+        close = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
+        raise SettingError(f"{words} called {shown(name)}; did you mean {close[0]!r}? All are: {', '.join(known)}")
 
 
 def shown(value: object, longest: int = 80) -> str:

@@ -1,34 +1,39 @@
 """How good a classifier is, and how sure one can be of it: thresholds, tables, bootstrap intervals.
 
-The numbers come from `metrics`; this module chooses thresholds on the validation set and puts everything
-that is reported about a set of predictions into one `Report`.
+The numbers come from `metrics`; this module puts everything that is reported about a set of predictions into one
+`Report`, for tasks in which a record may have any number of the classes and for those in which it has exactly one.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.metrics import (
     COLUMNS,
     accuracy,
+    apply_thresholds,
     auroc,
     average_precision,
     check_both_present,
-    check_labels,
-    check_probabilities,
-    check_same_shape,
-    class_names,
+    check_exactly_one,
+    check_pair,
+    check_thresholds,
     confusion,
+    decide,
     f1,
+    fit_thresholds,
+    names_of,
     sensitivity,
     specificity,
 )
+from ecgcourse.recipe import Task
 
 __all__ = ["METRICS", "Report", "apply_thresholds", "confusion", "fit_thresholds", "report"]
 
@@ -37,6 +42,8 @@ METRICS = ("sensitivity", "specificity", "accuracy", "f1", "auroc", "average_pre
 # Elements of the largest array of one batch of resamples: 2 million float64 are 16 MB.
 _BATCH_ELEMENTS = 2_000_000
 _MAX_REDRAWS = 1_000
+# Columns of a table that is printed beside each other: what a wide terminal shows; the rest follows below.
+_LINE_LENGTH = 120
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,25 +56,28 @@ class Report:
         The K class names.
     n_records : int
         N, the number of records that were judged.
-    thresholds : (K,) float64
-        A class is predicted where its probability is at least this.
+    thresholds : (K,) float64 or None
+        A class is predicted where its probability is at least this. None in a multiclass task: the most probable
+        class is predicted.
     confusion : (K, 4) int64
-        One row per class; columns TP, FN, FP, TN.
+        One row per class; columns TP, FN, FP, TN. In a multiclass task each class against all others.
     per_class : DataFrame, K rows
         One column per metric of `METRICS`.
     macro : Series
         Mean of each metric over the classes: every class counts the same.
     pooled : Series
-        Each metric over all N x K decisions together (also called micro): every decision counts the same.
+        Each metric over all N x K decisions together, the micro-average: every decision counts the same.
     low, high : DataFrame, K + 2 rows
         Ends of the 95 % intervals of the classes, of "macro" and of "pooled".
     n_bootstrap : int
         Number of resamples behind the intervals.
+    matrix : (K, K) int64 or None
+        In a multiclass task how many records of each class (row) were taken for each class (column).
     """
 
     classes: tuple[str, ...]
     n_records: int
-    thresholds: NDArray[np.float64]
+    thresholds: NDArray[np.float64] | None
     confusion: NDArray[np.int64]
     per_class: pd.DataFrame
     macro: pd.Series
@@ -75,6 +85,13 @@ class Report:
     low: pd.DataFrame
     high: pd.DataFrame
     n_bootstrap: int
+    matrix: NDArray[np.int64] | None = None
+
+    @property
+    def overall_accuracy(self) -> dict[str, float] | None:
+        """In a multiclass task the share of records whose class was predicted: value, low and high; else None."""
+        # Each record has one positive, and one class is predicted: found positives are records judged rightly.
+        return None if self.matrix is None else self._row_to_dict(len(self.classes) + 1)["sensitivity"]
 
     def to_frame(self) -> pd.DataFrame:
         """One row per class, then "macro" and "pooled"; columns sensitivity, sensitivity_low, …_high, …"""
@@ -88,42 +105,60 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, strings and dictionaries, ready for `json.dump`."""
-        return {
+        rows = [self._row_to_dict(row) for row in range(len(self.classes) + 2)]
+        found = {
             "n_records": self.n_records,
             "n_bootstrap": self.n_bootstrap,
-            "thresholds": dict(zip(self.classes, self.thresholds.tolist(), strict=True)),
-            "confusion": {
-                name: dict(zip(COLUMNS, row, strict=True))
-                for name, row in zip(self.classes, self.confusion.tolist(), strict=True)
-            },
-            "per_class": {name: self._row_to_dict(name) for name in self.classes},
-            "macro": self._row_to_dict("macro"),
-            "pooled": self._row_to_dict("pooled"),
+            "thresholds": None if self.thresholds is None else self._by_class(self.thresholds.tolist()),
+            "confusion": self._by_class(dict(zip(COLUMNS, row, strict=True)) for row in self.confusion.tolist()),
+            "per_class": self._by_class(rows[:-2]),
+            "macro": rows[-2],
+            "pooled": rows[-1],
         }
+        if self.matrix is not None:
+            found["matrix"] = self._by_class(self._by_class(row) for row in self.matrix.tolist())
+            found["overall_accuracy"] = self.overall_accuracy
+        return found
 
     def __str__(self) -> str:
         source = f"{self.n_bootstrap} bootstrap resamples"
         heading = f"{self.n_records} records; below each value its 95 % interval ({source})"
-        return "\n".join([heading, "", *self._count_lines(), "", *self._metric_lines()])
+        return "\n".join([heading, "", *self._matrix_lines(), *self._count_lines(), "", *self._metric_lines()])
 
     __repr__ = __str__
 
     def _values(self) -> pd.DataFrame:
         return pd.concat([self.per_class, self.macro.to_frame("macro").T, self.pooled.to_frame("pooled").T])
 
-    def _row_to_dict(self, row: str) -> dict[str, dict[str, float]]:
-        values = self._values()
+    def _by_class(self, values: Iterable) -> dict[str, Any]:
+        return dict(zip(self.classes, values, strict=True))
+
+    def _row_to_dict(self, row: int) -> dict[str, dict[str, float]]:
+        # By place: nobody keeps a class from being called "macro".
+        columns = {"value": self._values(), "low": self.low, "high": self.high}
         return {
-            metric: {
-                "value": float(values.at[row, metric]),
-                "low": float(self.low.at[row, metric]),
-                "high": float(self.high.at[row, metric]),
-            }
-            for metric in METRICS
+            metric: {name: float(column[metric].iloc[row]) for name, column in columns.items()} for metric in METRICS
         }
 
+    def _matrix_lines(self) -> list[str]:
+        if self.matrix is None:
+            return []
+        overall = self.overall_accuracy
+        rows = [(name, [f"{count}" for count in row]) for name, row in zip(self.classes, self.matrix, strict=True)]
+        return [
+            f"accuracy {overall['value']:.3f} ({overall['low']:.3f}-{overall['high']:.3f}): the most probable class is "
+            "the record's",
+            "",
+            "rows: the record's class; columns: the predicted one",
+            *_table_lines(self.classes, rows, 8),
+            "",
+            "each class against all others; macro: mean over the classes; pooled: the micro-average",
+        ]
+
     def _count_lines(self) -> list[str]:
-        line = "{:<12}{:>10}{:>8}{:>8}{:>8}{:>8}".format
+        if self.thresholds is None:
+            return _table_lines(COLUMNS, list(zip(self.classes, self.confusion.astype(str), strict=True)), 8)
+        line = f"{{:<{_label_width(self.classes)}}}{{:>10}}{{:>8}}{{:>8}}{{:>8}}{{:>8}}".format
         rows = zip(self.classes, self.thresholds, self.confusion.tolist(), strict=True)
         return [
             line("", "threshold", *COLUMNS),
@@ -132,66 +167,21 @@ class Report:
 
     def _metric_lines(self) -> list[str]:
         titles = {"f1": "F1", "auroc": "AUROC", "average_precision": "avg. prec."}
-        values = self._values()
-        lines = [_table_line("", values.index)]
+        values, rows = self._values(), []
         for metric in METRICS:
             spans = zip(self.low[metric], self.high[metric], strict=True)
-            cells = [f"{value:.3f}" for value in values[metric]]
-            lines.append(_table_line(titles.get(metric, metric), cells))
-            lines.append(_table_line("", [f"{low:.3f}-{high:.3f}" for low, high in spans]))
-        return lines
-
-
-def fit_thresholds(y_true: ArrayLike, y_prob: ArrayLike) -> NDArray[np.float64]:
-    """Find, for each class, the threshold with the largest sqrt(sensitivity * specificity).
-
-    Call it once, with the whole validation set; a threshold fitted on a batch describes that batch.
-    Candidates are the probabilities that occur, so a threshold is always a number in [0, 1] and at least one
-    record reaches it. Where several are equally good, the highest is taken: the one that predicts the class
-    least often.
-
-    Parameters
-    ----------
-    y_true : (N, K) array of 0 and 1
-    y_prob : (N, K) array in [0, 1]
-
-    Returns
-    -------
-    (K,) float64
-        For `apply_thresholds` and `report`.
-
-    Raises
-    ------
-    DataError
-        Shapes that differ, a value out of range, or a class without positives or without negatives.
-    """
-    y_true, y_prob = _checked(y_true, y_prob)
-    return np.array([_best_threshold(t, p) for t, p in zip(y_true.T, y_prob.T, strict=True)])
-
-
-def apply_thresholds(y_prob: ArrayLike, thresholds: ArrayLike) -> NDArray[np.int64]:
-    """Predict a class where its probability is at least its threshold.
-
-    Parameters
-    ----------
-    y_prob : (N, K) array in [0, 1]
-    thresholds : float or (K,) array in [0, 1]
-
-    Returns
-    -------
-    (N, K) int64 of 0 and 1
-
-    Raises
-    ------
-    DataError
-        A probability out of range, or thresholds that aren't K numbers in [0, 1].
-    """
-    y_prob = check_probabilities(y_prob)
-    return (y_prob >= _checked_thresholds(thresholds, y_prob.shape[1])).astype(np.int64)
+            rows.append((titles.get(metric, metric), [f"{value:.3f}" for value in values[metric]]))
+            rows.append(("", [f"{low:.3f}-{high:.3f}" for low, high in spans]))
+        return _table_lines(list(values.index), rows, 13)
 
 
 def report(
-    y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = 0.5, n_bootstrap: int = 1000, seed: int = 0
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    thresholds: ArrayLike = 0.5,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    task: Task | None = None,
 ) -> Report:
     """Judge predictions: per class, mean over the classes (macro), and all decisions together (pooled).
 
@@ -205,13 +195,19 @@ def report(
     Parameters
     ----------
     y_true : (N, K) array of 0 and 1
+        In a multiclass task with exactly one 1 per row.
     y_prob : (N, K) array in [0, 1]
+        In a multiclass task those of a softmax.
     thresholds : float or (K,) array in [0, 1]
-        Fit them on the validation set (`fit_thresholds`), not on the records that are judged here.
+        Fit them on the validation set (`fit_thresholds`), not on the records that are judged here. Of no account in
+        a multiclass task, where the most probable class is predicted, the first of several.
     n_bootstrap : int
         Number of resamples.
     seed : int
         The same seed gives the same intervals.
+    task : Task, optional
+        Names of the classes, and whether a record has exactly one; None: :func:`ecgcourse.metrics.class_names`, of
+        which a record may have any number.
 
     Returns
     -------
@@ -220,9 +216,10 @@ def report(
     Raises
     ------
     DataError
-        As `fit_thresholds`; or so few records that no resample holds every class.
+        As `fit_thresholds`; so few records that no resample holds every class; or, in a multiclass task, a record
+        that has none or several of the classes.
     SettingError
-        `n_bootstrap` is not a positive whole number.
+        `n_bootstrap` is not a positive whole number, or the task has another number of classes.
 
     References
     ----------
@@ -230,11 +227,16 @@ def report(
     """
     if not isinstance(n_bootstrap, int | np.integer) or n_bootstrap < 1:
         raise SettingError(f"n_bootstrap is {n_bootstrap!r}; it must be a whole number, at least 1")
-    y_true, y_prob = _checked(y_true, y_prob)
-    thresholds = _checked_thresholds(thresholds, y_true.shape[1])
-    y_pred = apply_thresholds(y_prob, thresholds)
+    names, multiclass = (None, False) if task is None else (task.classes, task.is_multiclass)
+    y_true, y_prob = check_pair(y_true, y_prob, names)
+    if multiclass:
+        check_exactly_one(y_true, names)
+    check_both_present(y_true, names)
+    n_classes = y_true.shape[1]
+    names = names_of(names, n_classes)
+    thresholds = None if multiclass else check_thresholds(thresholds, n_classes)
+    y_pred = decide(y_prob, thresholds, multiclass)
     table = confusion(y_true, y_pred)
-    names = class_names(y_true.shape[1])
     values = _as_frame(_point_estimates(table, y_true, y_prob), names)
     low, high = np.percentile(_bootstrap(y_true, y_prob, y_pred, n_bootstrap, seed), [2.5, 97.5], axis=0)
     return Report(
@@ -242,44 +244,14 @@ def report(
         n_records=len(y_true),
         thresholds=thresholds,
         confusion=table,
-        per_class=values.loc[list(names)],
-        macro=values.loc["macro"],
-        pooled=values.loc["pooled"],
+        per_class=values.iloc[:-2],
+        macro=values.iloc[-2],
+        pooled=values.iloc[-1],
         low=_as_frame(low, names),
         high=_as_frame(high, names),
         n_bootstrap=int(n_bootstrap),
+        matrix=y_true.T @ y_pred if multiclass else None,
     )
-
-
-def _checked(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    y_true, y_prob = check_labels(y_true), check_probabilities(y_prob)
-    check_same_shape(y_true, y_prob, "y_prob")
-    check_both_present(y_true)
-    return y_true, y_prob
-
-
-def _checked_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.float64]:
-    try:
-        thresholds = np.asarray(thresholds, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"thresholds are {thresholds!r}; each must be a number in [0, 1]") from error
-    if thresholds.shape not in ((), (n_classes,)):
-        raise DataError(f"thresholds have shape {thresholds.shape}; give one number or {n_classes}, one per class")
-    if not ((thresholds >= 0) & (thresholds <= 1)).all():
-        raise DataError(f"thresholds are {thresholds.tolist()}; each must be a number in [0, 1]")
-    return np.broadcast_to(thresholds, (n_classes,)).copy()
-
-
-def _best_threshold(y_true: NDArray, y_prob: NDArray) -> float:
-    false_positive_rate, true_positive_rate, thresholds = roc_curve(y_true, y_prob, drop_intermediate=False)
-    n_positive = y_true.sum()
-    n_negative = y_true.size - n_positive
-    # Whole numbers, TP * TN, are compared: rates that are equal on paper may differ in their last bit.
-    true_positives = np.rint(true_positive_rate * n_positive).astype(np.int64)
-    true_negatives = n_negative - np.rint(false_positive_rate * n_negative).astype(np.int64)
-    # The curve's first point, threshold infinity, predicts nothing and finds nothing.
-    products = (true_positives * true_negatives)[1:]
-    return float(thresholds[1:][np.argmax(products)])
 
 
 def _point_estimates(table: NDArray, y_true: NDArray, y_prob: NDArray) -> NDArray[np.float64]:
@@ -306,8 +278,23 @@ def _as_frame(values: NDArray, names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(values, index=[*names, "macro", "pooled"], columns=list(METRICS))
 
 
-def _table_line(label: str, cells: ArrayLike) -> str:
-    return f"{label:<12}" + "".join(f"{cell:>13}" for cell in cells)
+def _label_width(labels: Iterable[str]) -> int:
+    return max(12, *(len(label) + 1 for label in labels))
+
+
+def _table_lines(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], width: int) -> list[str]:
+    """Lines of a table, its columns at least `width` wide; what is too wide for a line follows below, in even parts."""
+    width = max(width, *(len(name) + 2 for name in names))
+    label_width = _label_width(label for label, _ in rows)
+    at_most = max(1, (_LINE_LENGTH - label_width) // width)
+    per_part = math.ceil(len(names) / math.ceil(len(names) / at_most))
+    lines = []
+    for start in range(0, len(names), per_part):
+        lines += [""] if start else []
+        for label, cells in [("", names), *rows]:
+            shown = "".join(f"{cell:>{width}}" for cell in cells[start : start + per_part])
+            lines.append(f"{label:<{label_width}}{shown}")
+    return lines
 
 
 def _bootstrap(y_true: NDArray, y_prob: NDArray, y_pred: NDArray, n_bootstrap: int, seed: int) -> NDArray[np.float64]:

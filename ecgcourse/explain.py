@@ -21,9 +21,9 @@ from torch.nn import functional
 
 from ecgcourse import models
 from ecgcourse.datasets import Index, RenderedImages, Signals, SignalsAndImages, to_float
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, SettingError, brief, shown
 from ecgcourse.fields import FIELDS, taps
-from ecgcourse.ptbxl import CLASSES
+from ecgcourse.recipe import class_names
 from ecgcourse.training import Inputs, in_evaluation_mode
 
 Maps = NDArray[np.float64]
@@ -49,8 +49,9 @@ def integrated_gradients(
         Evaluated in evaluation mode, on its own device; its mode, weights and gradients stay as they are.
     inputs : (B, L, T) or (B, C, S, S) tensor, or one tensor for each input of the model
         Signals or images as a dataset gives them: uint8 images become floats in [0, 1].
-    target : {"MI", "STTC", "CD", "HYP"}
-        Whose logit is explained.
+    target : str
+        Name of the class whose logit is explained, of those that the model's `task` has; in a multiclass task this is
+        its logit before the softmax. A model without a task answers what :func:`ecgcourse.recipe.class_names` says.
     baseline : number or tensor, or one for each input
         Where the line begins, broadcast to the inputs' shape: numbers as the model takes them.
     steps : int
@@ -72,7 +73,6 @@ def integrated_gradients(
     ----------
     Sundararajan, M., Taly, A., Yan, Q. (2017). Axiomatic attribution for deep networks. ICML. arXiv:1703.01365.
     """
-    column = _column(target)
     if steps < 1:
         raise SettingError(f"integrated_gradients: steps={steps}, but it must be at least 1")
     ends = _prepared(model, inputs)
@@ -82,7 +82,7 @@ def integrated_gradients(
     with _gradients_through(model):
         for node, weight in zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
             points = [(start + node * (end - start)).requires_grad_() for start, end in zip(starts, ends, strict=True)]
-            found = torch.autograd.grad(model(*points)[:, column].sum(), points)
+            found = torch.autograd.grad(_logits(model, points, target).sum(), points)
             for mean, gradient in zip(means, found, strict=True):
                 mean += weight * gradient.cpu()
     parts = [(mean * (end - start).cpu()).numpy() for mean, start, end in zip(means, starts, ends, strict=True)]
@@ -101,8 +101,8 @@ def grad_cam(model: nn.Module, inputs: torch.Tensor, target: str, layer: str | N
         Takes signals alone or images alone. As for :func:`integrated_gradients`.
     inputs : (B, L, T) or (B, C, S, S) tensor
         As for :func:`integrated_gradients`.
-    target : {"MI", "STTC", "CD", "HYP"}
-        Whose logit is explained.
+    target : str
+        As for :func:`integrated_gradients`.
     layer : str, optional
         Name of the layer, as ``model.named_modules()`` has it; None takes :func:`map_layer`.
 
@@ -123,13 +123,12 @@ def grad_cam(model: nn.Module, inputs: torch.Tensor, target: str, layer: str | N
     Selvaraju, R. R., Cogswell, M., Das, A., Vedantam, R., Parikh, D., Batra, D. (2017). Grad-CAM: visual
     explanations from deep networks via gradient-based localization. ICCV. doi:10.1109/ICCV.2017.74.
     """
-    column = _column(target)
     x = _only(_prepared(model, inputs)).requires_grad_()
     name = map_layer(model, x) if layer is None else layer
     with _gradients_through(model), _outputs_of(model, [name]) as outputs:
-        logit = model(x)[:, column].sum()
+        logits = _logits(model, [x], target)
         maps = _checked_maps(outputs, name, x)
-        (gradient,) = torch.autograd.grad(logit, maps)
+        (gradient,) = torch.autograd.grad(logits.sum(), maps)
     weights = gradient.flatten(2).mean(dim=2)
     heat = torch.einsum("bc...,bc->b...", maps.detach(), weights).clamp(min=0)
     mode = "linear" if x.ndim == 3 else "bilinear"
@@ -240,7 +239,8 @@ def over_time(
         What the model takes.
     rows : sequence of B ints, slice or mask
         Which records.
-    target : {"MI", "STTC", "CD", "HYP"}
+    target : str
+        As for :func:`integrated_gradients`.
     method : {"integrated_gradients", "grad_cam"}
         A map of Grad-CAM belongs to no lead; each gets an equal part.
     spread : {"taps", "pixel"}
@@ -258,7 +258,7 @@ def over_time(
     Raises
     ------
     SettingError
-        An unknown method; images of windows or from files, which don't say which samples they show; signals and
+        An unknown method; crops, or images from files, which don't say which samples they show; signals and
         images of different leads; also as the method does.
     """
     if method not in METHODS:
@@ -370,7 +370,8 @@ def randomised(model: nn.Module, seed: int) -> nn.Module:
     Returns
     -------
     nn.Module
-        On the model's device, in the mode that new networks have. Running means of normalisations are as new.
+        Of the same recipe and task, on the model's device, in the mode that new networks have. Running means of
+        normalisations are as new.
 
     Raises
     ------
@@ -387,7 +388,8 @@ def randomised(model: nn.Module, seed: int) -> nn.Module:
         raise SettingError(f"randomised: this {type(model).__name__} wasn't made with models.create; make it so")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        fresh = models.create(settings.pop("name"), **settings)
+        recipe, task = (getattr(model, name, None) for name in ("recipe", "task"))
+        fresh = models.create(settings.pop("name"), recipe, task, **settings)
     return fresh.to(_device(model))
 
 
@@ -450,10 +452,14 @@ METHODS: dict[str, Callable[..., Maps | tuple[Maps, ...]]] = {
 }
 
 
-def _column(target: str) -> int:
-    if target not in CLASSES:
-        raise SettingError(f"no class is called {target!r}; the classes are {', '.join(CLASSES)}")
-    return CLASSES.index(target)
+def _logits(model: nn.Module, inputs: Sequence[torch.Tensor], target: str) -> torch.Tensor:
+    """A class's logit of each record, (B,)."""
+    logits = model(*inputs)
+    task = getattr(model, "task", None)
+    names = class_names(logits.shape[1]) if task is None else task.classes
+    if target not in names:
+        raise SettingError(f"no class is called {shown(target)}; the classes are {brief(', '.join(names), 200)}")
+    return logits[:, names.index(target)]
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -540,8 +546,8 @@ def _checked_maps(outputs: list[tuple[str, torch.Tensor]], name: str, x: torch.T
 
 def _check_parts(parts: Sequence[RenderedImages | Signals]) -> None:
     for part in parts:
-        if not isinstance(part, RenderedImages | Signals) or getattr(part.recipe, "window", None):
-            raise SettingError("over_time: images of windows, or from files, don't say which samples they show")
+        if not isinstance(part, RenderedImages | Signals) or part.recipe.crop:
+            raise SettingError("over_time: crops, or images from files, don't say which samples they show")
     if len({part.signals.shape[1] for part in parts}) > 1:
         raise SettingError("over_time: signals and images are of different leads; explain them apart")
 

@@ -23,18 +23,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import welch
 from sklearn.metrics import roc_curve
 
-from ecgcourse.errors import DataError
+from ecgcourse.errors import DataError, brief
 from ecgcourse.fields import FIELDS
-from ecgcourse.metrics import (
-    COLUMNS,
-    auroc,
-    check_labels,
-    check_probabilities,
-    class_names,
-    sensitivity,
-    specificity,
-)
+from ecgcourse.metrics import COLUMNS, auroc, check_pair, names_of, sensitivity, specificity
 from ecgcourse.ptbxl import CLASSES, LEADS
+from ecgcourse.recipe import Task
 
 ORANGE, SKY_BLUE, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
@@ -59,6 +52,12 @@ _STYLE = {
     "lines.linewidth": 1.5,
     "lines.dotted_pattern": [1.5, 1.0],
 }
+
+_TABLES_IN_A_ROW = 4  # of 2 x 2, which is as many as the page has room for
+_MOST_TOGETHER = 8  # classes whose curves one pair of axes, and whose tables one figure, can hold
+_MOST_WITH_SHARES, _MOST_WITH_COUNTS = 8, 24  # classes up to which the cells of a K x K table have room for both
+_LONGEST_NAME = 28  # characters of a class's name that are drawn
+_LETTER = 0.085  # inches of a tick label per character, about
 
 _MM_PER_S, _MM_PER_MV, _MM_PER_INCH = 25, 10, 25.4
 _PAPER_SECONDS, _COLUMN_SECONDS = 10, 2.5
@@ -442,13 +441,15 @@ def leads_and_images(
 
 
 @_figure
-def training_curves(history: Any) -> Figure:
+def training_curves(history: Any, task: Task | None = None) -> Figure:
     """Draw losses and validation metrics over the epochs, and mark the epoch of lowest validation loss.
 
     Parameters
     ----------
     history : DataFrame, or an object with ``to_frame()`` such as `training.History`
         One row per epoch; columns epoch, train_loss, val_loss, sensitivity, specificity, auroc.
+    task : Task, optional
+        What the network learned, which says what the loss is; None: a record may have any number of the classes.
 
     Raises
     ------
@@ -459,7 +460,9 @@ def training_curves(history: Any) -> Figure:
     best = frame["epoch"].iloc[int(np.argmin(frame["val_loss"]))]
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(_WIDTH, 3.1), layout="constrained")
     _curves(losses, frame, {"train_loss": "training", "val_loss": "validation"})
-    losses.set(title="Loss", ylabel="binary cross-entropy")
+    losses.set(
+        title="Loss", ylabel="cross-entropy" if task is not None and task.is_multiclass else "binary cross-entropy"
+    )
     losses.set_ylim(0, 1.08 * frame[["train_loss", "val_loss"]].to_numpy().max())
     _curves(scores, frame, {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"})
     scores.set(title="Validation, mean over the classes", ylim=(0, 1.02))
@@ -473,83 +476,122 @@ def training_curves(history: Any) -> Figure:
 
 
 @_figure
-def roc(y_true: ArrayLike, y_prob: ArrayLike, title: str | None = None) -> Figure:
-    """Draw the ROC curve of each class, with its AUROC in the legend.
+def roc(y_true: ArrayLike, y_prob: ArrayLike, title: str | None = None, classes: Sequence[str] | None = None) -> Figure:
+    """Draw the ROC curve of each class against all other records, with its AUROC.
+
+    Up to eight classes share one pair of axes; more get one each.
 
     Parameters
     ----------
     y_true : (N, K) array of 0 and 1
     y_prob : (N, K) array in [0, 1]
     title : str, optional
+    classes : K strings, optional
+        Names of the classes; None: as :func:`ecgcourse.metrics.class_names`.
 
     Raises
     ------
     DataError
         Shapes that differ, a value out of range, or a class without positives or without negatives.
+    SettingError
+        Another number of names than of classes.
     """
-    areas = auroc(y_true, y_prob)
-    y_true, y_prob = check_labels(y_true), check_probabilities(y_prob)
-    figure, ax = plt.subplots(figsize=(5, 4.9), layout="constrained")
-    for k, name in enumerate(class_names(len(areas))):
-        false_positive_rate, true_positive_rate, _ = roc_curve(y_true[:, k], y_prob[:, k])
-        ax.plot(false_positive_rate, true_positive_rate, label=f"{name}  AUROC {areas[k]:.3f}", **_line_look(k))
-    ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="chance  AUROC 0.500")
-    ax.set(
-        title=title,
-        xlabel="1 − specificity (false positive rate)",
-        ylabel="sensitivity (true positive rate)",
-        xlim=(-0.01, 1.01),
-        ylim=(-0.01, 1.01),
-        aspect="equal",
-    )
-    ax.grid(color="0.9")
-    ax.legend(loc="lower right")
-    return figure
+    areas = auroc(y_true, y_prob, classes)
+    y_true, y_prob = check_pair(y_true, y_prob)
+    curves = [roc_curve(t, p)[:2] for t, p in zip(y_true.T, y_prob.T, strict=True)]
+    draw = _curves_together if len(areas) <= _MOST_TOGETHER else _curves_apart
+    return draw(names_of(classes, len(areas)), curves, areas, title)
 
 
 @_figure
-def confusion_tables(table: ArrayLike, title: str | None = None) -> Figure:
+def confusion_tables(table: ArrayLike, title: str | None = None, classes: Sequence[str] | None = None) -> Figure:
     """Draw one 2 x 2 table per class: counts, and shares of the records in the same row.
 
     Rows are what the records have, columns what was predicted, so the share in a class's TP cell is its
-    sensitivity and the share in its TN cell its specificity. Darker cells have larger shares.
+    sensitivity and the share in its TN cell its specificity. Darker cells have larger shares. Of more than eight
+    classes each gets one line with its four cells beside each other.
 
     Parameters
     ----------
     table : (K, 4) array of counts
         As `evaluation.confusion` returns it: one row per class; columns TP, FN, FP, TN.
     title : str, optional
+    classes : K strings, optional
+        Names of the classes; None: as :func:`ecgcourse.metrics.class_names`.
 
     Raises
     ------
     DataError
         Another shape, a negative count, or a class without positives or without negatives.
+    SettingError
+        Another number of names than of classes.
     """
     table = _array(table, "table", ("K", len(COLUMNS)))
     # Both raise where a share would be 0 / 0.
-    sensitivity(table)
-    specificity(table)
-    names = class_names(len(table))
-    figure, axes = plt.subplots(
-        1,
-        len(names),
-        squeeze=False,
-        figsize=(0.45 + 1.7 * len(names), 2.45 if title else 2.15),
-        layout="constrained",
+    sensitivity(table, classes)
+    specificity(table, classes)
+    names = names_of(classes, len(table))
+    return (_two_by_twos if len(names) <= _MOST_TOGETHER else _lines_of_four)(names, table, title)
+
+
+@_figure
+def confusion_matrix(matrix: ArrayLike, classes: Sequence[str] | None = None, title: str | None = None) -> Figure:
+    """Draw which class was predicted for the records of each: counts, and shares of the records in the same row.
+
+    Rows are what the records have, columns what was predicted: what lies on the diagonal is right, and a share there
+    is the sensitivity of its class. Darker cells have larger shares. Where classes are many, cells have no room for
+    shares, and then for no numbers at all.
+
+    Parameters
+    ----------
+    matrix : (K, K) array of counts
+        As `evaluation.Report.matrix` of a multiclass task. The row of a class without records stays white.
+    classes : K strings, optional
+        Names of the classes; None: as :func:`ecgcourse.metrics.class_names`.
+    title : str, optional
+
+    Raises
+    ------
+    DataError
+        A table that isn't square, or a negative count.
+    SettingError
+        Another number of names than of classes.
+    """
+    matrix = _square(matrix, "matrix")
+    if (matrix < 0).any():
+        raise DataError("matrix has a negative number; it must hold counts")
+    names = names_of(classes, len(matrix))
+    of_class = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, of_class, out=np.zeros(matrix.shape), where=of_class > 0)
+    counted, shared = len(names) <= _MOST_WITH_COUNTS, len(names) <= _MOST_WITH_SHARES
+    cell = 0.66 if shared else 0.4 if counted else 0.16
+    labels = [_label(name) for name in names]
+    longest = _LETTER * max(map(len, labels))
+    upright = longest > cell
+    width, height = (max(1.3, cell * len(names)) + room for room in (longest, longest if upright else 0.2))
+    figure, ax = plt.subplots(
+        figsize=(width + (0.5 if shared else 1.5), height + (0.75 if title else 0.45)), layout="constrained"
     )
-    for ax, name, counts in zip(axes[0], names, table, strict=True):
-        _draw_two_by_two(ax, counts.reshape(2, 2))
-        ax.set_title(name, fontweight="bold")
-        ax.tick_params(labelleft=ax is axes[0, 0])
-    axes[0, 0].set_ylabel("record has it")
-    figure.supxlabel("predicted", fontsize=10)
+    shown = _show_shares(ax, shares)
+    ax.set_aspect("equal")
+    for (row, column), count in np.ndenumerate(matrix) if counted else ():
+        share = f"\n{shares[row, column]:.1%}" if shared else ""
+        ax.text(column, row, f"{int(count):,}{share}", ha="center", va="center", fontsize=9 if shared else 8)
+    size = 9 if counted else 7
+    ax.set_xticks(range(len(names)), labels, rotation=90 if upright else 0, fontsize=size)
+    ax.set_yticks(range(len(names)), labels, fontsize=size)
+    ax.set(xlabel="predicted", ylabel="record has it")
+    if not shared:
+        figure.colorbar(
+            shown, ax=ax, label="share of the row", aspect=30, boundaries=np.linspace(0, 1, 101), ticks=[0, 0.5, 1]
+        )
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
 
 
 @_figure
-def class_counts(table: pd.DataFrame, title: str | None = None) -> Figure:
+def class_counts(table: pd.DataFrame, title: str | None = None, classes: Sequence[str] = CLASSES) -> Figure:
     """Draw how many records have each class, and how many have none of the classes.
 
     Parameters
@@ -558,21 +600,27 @@ def class_counts(table: pd.DataFrame, title: str | None = None) -> Figure:
         One row per record, one bool column per class, as `ptbxl.read_table` gives it. A record counts once
         for each class it has, so the bars may sum to more than the records.
     title : str, optional
+    classes : sequence of K strings
+        The columns that are counted.
 
     Raises
     ------
     DataError
         No rows, or a class without a column.
     """
-    missing = [name for name in CLASSES if name not in table]
+    missing = [name for name in classes if name not in table]
     if missing:
-        raise DataError(f"the table has no column {', '.join(missing)}; give what ptbxl.read_table returns")
+        raise DataError(f"the table has no column {brief(', '.join(missing))}; give what ptbxl.read_table returns")
     if table.empty:
         raise DataError("the table has no records, so there is nothing to count")
-    flags = table[list(CLASSES)].to_numpy(dtype=bool)
+    flags = table[list(classes)].to_numpy(dtype=bool)
     counts = [*flags.sum(axis=0), (~flags.any(axis=1)).sum()]
-    figure, ax = plt.subplots(figsize=(_WIDTH, 2.6), layout="constrained")
-    bars = ax.barh([*CLASSES, "none of them"], counts, color=[*CYCLE[: len(CLASSES)], "0.6"])
+    figure, ax = plt.subplots(figsize=(_WIDTH, 1.6 + 0.2 * len(counts)), layout="constrained")
+    colors = CYCLE[: len(classes)] if len(classes) <= len(CYCLE) else [BLUE] * len(classes)
+    labels = [*(_label(name) for name in classes), "none of them"]
+    bars = ax.barh(range(len(counts)), counts, color=[*colors, "0.6"])
+    ax.set_yticks(range(len(counts)), labels)
+    ax.set_ylim(-0.64, len(counts) - 0.36)
     ax.bar_label(bars, [f"{count:,}  ({count / len(table):.1%})" for count in counts], padding=4)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.2 * max(counts))
@@ -707,6 +755,11 @@ def _span(n_samples: int, fs: float) -> tuple[float, float]:
     return -0.5 / fs, (n_samples - 0.5) / fs
 
 
+def _label(name: str, longest: int = _LONGEST_NAME) -> str:
+    """A class's name, cut to what there is room for; a dollar sign in it begins no formula."""
+    return brief(name, longest).replace("$", r"\$")
+
+
 def _line_look(k: int) -> dict[str, Any]:
     return {"color": CYCLE[k % len(CYCLE)], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
 
@@ -816,17 +869,113 @@ def _curves(ax: Axes, frame: pd.DataFrame, labels: dict[str, str]) -> None:
         ax.plot(frame["epoch"], frame[column], label=label, marker=marker, markersize=3.5, **_line_look(k))
 
 
+def _curves_together(names: Sequence[str], curves: Sequence, areas: NDArray, title: str | None) -> Figure:
+    figure, ax = plt.subplots(figsize=(5, 4.9), layout="constrained")
+    for k, (name, curve) in enumerate(zip(names, curves, strict=True)):
+        ax.plot(*curve, label=f"{_label(name)}  AUROC {areas[k]:.3f}", **_line_look(k))
+    ax.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="chance  AUROC 0.500")
+    ax.set(
+        title=title,
+        xlabel="1 − specificity (false positive rate)",
+        ylabel="sensitivity (true positive rate)",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.01),
+        aspect="equal",
+    )
+    ax.grid(color="0.9")
+    ax.legend(loc="lower right")
+    return figure
+
+
+def _curves_apart(names: Sequence[str], curves: Sequence, areas: NDArray, title: str | None) -> Figure:
+    """One small pair of axes per class."""
+    figure, axes = _grid(len(names), 5, (_WIDTH / 5, 1.62), 0.9 if title else 0.6, sharex=True, sharey=True)
+    for ax, name, curve, area in zip(axes, names, curves, areas, strict=True):
+        ax.plot(*curve, color=BLUE)
+        ax.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        ax.set_title(_label(name, _LONGEST_NAME // 2), fontsize=9)
+        ax.text(0.96, 0.06, f"AUROC\n{area:.3f}", ha="right", fontsize=8, transform=ax.transAxes)
+        ax.grid(color="0.9")
+    # Shared axes are labeled in the last row, which needn't be full.
+    for ax in axes[-axes[0].get_gridspec().ncols :]:
+        ax.tick_params(labelbottom=True)
+    figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)
+    figure.supylabel("sensitivity (true positive rate)", fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _grid(
+    n_axes: int, across: int, size: tuple[float, float], around: float, **sharing: bool
+) -> tuple[Figure, list[Axes]]:
+    """Axes in rows of at most `across`, each `size` inches, and room above and below; those left over are taken out."""
+    n_rows = -(-n_axes // across)
+    across = -(-n_axes // n_rows)
+    figure, axes = plt.subplots(
+        n_rows,
+        across,
+        squeeze=False,
+        figsize=(0.45 + size[0] * across, around + size[1] * n_rows),
+        layout="constrained",
+        **sharing,
+    )
+    for ax in axes.flat[n_axes:]:
+        ax.remove()
+    return figure, list(axes.flat[:n_axes])
+
+
+def _two_by_twos(names: Sequence[str], table: NDArray, title: str | None) -> Figure:
+    figure, axes = _grid(len(names), _TABLES_IN_A_ROW, (1.7, 1.75), 0.7 if title else 0.4)
+    for ax, name, counts in zip(axes, names, table, strict=True):
+        _draw_two_by_two(ax, counts.reshape(2, 2))
+        ax.set_title(_label(name, _LONGEST_NAME // 2), fontweight="bold")
+        is_first = ax.get_subplotspec().is_first_col()
+        ax.tick_params(labelleft=is_first)
+        if is_first:
+            ax.set_ylabel("record has it")
+    figure.supxlabel("predicted", fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _lines_of_four(names: Sequence[str], table: NDArray, title: str | None) -> Figure:
+    """One line per class, with its true positives, false negatives, false positives and true negatives."""
+    pairs = table.reshape(-1, 2, 2)
+    shares = (pairs / pairs.sum(axis=2, keepdims=True)).reshape(table.shape)
+    figure, ax = plt.subplots(figsize=(_WIDTH, 0.7 + 0.22 * len(names)), layout="constrained")
+    _show_shares(ax, shares)
+    for (row, column), share in np.ndenumerate(shares):
+        ax.text(column, row, f"{int(table[row, column]):,}  ({share:.1%})", ha="center", va="center", fontsize=9)
+    ax.axvline(1.5, color="white", linewidth=3)
+    heads = ("has it, predicted", "has it, missed", "hasn't, predicted", "hasn't, left alone")
+    ax.set_xticks(range(4), [f"{column}\n{head}" for column, head in zip(COLUMNS, heads, strict=True)])
+    ax.set_yticks(range(len(names)), [_label(name) for name in names])
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _show_shares(ax: Axes, shares: NDArray) -> Any:
+    # Half of the color map is enough, and black text stays readable on it.
+    shown = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1.8, aspect="auto")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return shown
+
+
 def _draw_two_by_two(ax: Axes, cells: NDArray) -> None:
     shares = cells / cells.sum(axis=1, keepdims=True)
-    # Half of the colour map is enough, and black text stays readable on it.
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1.8, aspect="auto")
+    _show_shares(ax, shares)
     for (row, column), share in np.ndenumerate(shares):
         text = f"{COLUMNS[2 * row + column]}\n{int(cells[row, column]):,}\n{share:.1%}"
         ax.text(column, row, text, ha="center", va="center", fontsize=9, linespacing=1.25)
     ax.set_xticks([0, 1], ["yes", "no"])
     ax.set_yticks([0, 1], ["yes", "no"])
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
 
 
 def _paper_row(

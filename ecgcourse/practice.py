@@ -155,6 +155,13 @@ def write(
     return root
 
 
+def find(data: str | os.PathLike | None, progress: bool | None = False) -> Path:
+    """The folder that somebody names; of None, or of "ptb-xl" where no such folder lies, :func:`data_root`."""
+    if data is None or (str(data).lower() in ("ptb-xl", "ptbxl") and not os.path.lexists(data)):
+        return data_root(progress)
+    return Path(data)
+
+
 def data_root(progress: bool | None = False) -> Path:
     """The folder of records that the book and the commands use when nobody names one.
 

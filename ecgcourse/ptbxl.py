@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -24,19 +24,44 @@ import pandas as pd
 import wfdb
 from tqdm import tqdm
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, in_words, shown
+from ecgcourse.errors import (
+    DataError,
+    EcgCourseWarning,
+    SettingError,
+    brief,
+    check_name,
+    check_setting,
+    in_words,
+    is_whole,
+    shown,
+)
 from ecgcourse.files import cache_folder, check_inside, load_array, remove_leftovers, stat_file, workplace
 from ecgcourse.workers import spread
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
+LABEL_SETS = ("superclass", "superclass5", "subclass", "diagnostic", "form", "rhythm", "all")
+"""The sets of classes that PTB-XL's records have labels of, as in Strodthoff et al., "Deep learning for ECG analysis:
+benchmarks and insights from PTB-XL", IEEE J. Biomed. Health Inform. 25, 1519 (2021), doi:10.1109/JBHI.2020.3022989.
+
+- ``superclass``: the four diagnostic superclasses of `CLASSES`. A normal ECG has none of them.
+- ``superclass5``: the same with NORM in front, the paper's "super-diagnostic".
+- ``subclass``: ``diagnostic_subclass`` of ``scp_statements.csv``, the paper's "sub-diagnostic"; 23 in PTB-XL.
+- ``diagnostic``, ``form``, ``rhythm``: the SCP codes whose statement is marked so; 44, 19 and 12. A code may be of
+  two sets: NDT is a diagnosis and a form.
+- ``all``: every SCP code of ``scp_statements.csv``; 71.
+"""
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 BAD_COLUMNS = ("ecg_id", "file", "reason")
 FOLDS = {"train": (1, 2, 3, 4, 5, 6, 7, 8), "val": (9,), "test": (10,)}
 
 _SUPERCLASSES = ("NORM", *CLASSES)
+_IN_COLUMNS = {"superclass": CLASSES, "superclass5": _SUPERCLASSES}
+_MOST_CLASSES = 1000  # of a label set; PTB-XL has 71 codes
+_LONGEST_CLASS = 40  # characters of a code or a subclass; those of PTB-XL have 9
 _DATABASE = "ptbxl_database.csv"
 _STATEMENTS = "scp_statements.csv"
 _NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
+_OTHER_RATE = {100: 500, 500: 100}
 
 _WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
 _LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
@@ -81,7 +106,9 @@ def read_table(root: str | os.PathLike) -> pd.DataFrame:
     """Read the table of records with one column per diagnostic superclass.
 
     A record belongs to every superclass that one of its SCP codes has as `diagnostic_class`, counting the
-    codes whose statement is marked `diagnostic`, whatever their likelihood.
+    codes whose statement is marked `diagnostic`, whatever their likelihood. That is the rule of Strodthoff et al.
+    (2021) for all of the `LABEL_SETS`: 0 means that the likelihood is unknown, not that the finding is absent (Wagner
+    et al. 2020). No function here drops codes by likelihood; ``scp_codes`` has what that needs.
 
     Parameters
     ----------
@@ -93,7 +120,8 @@ def read_table(root: str | os.PathLike) -> pd.DataFrame:
     pandas.DataFrame
         N rows, index ``ecg_id``. The columns of ``ptbxl_database.csv``, with ``scp_codes`` as dict of
         code to likelihood (percent); a bool column for each of `CLASSES` and for NORM; and ``labelled``,
-        true where a record has at least one of these five superclasses.
+        true where a record has at least one of these five superclasses. ``attrs["label_sets"]`` says to which
+        classes of the other `LABEL_SETS` the codes belong; rows of the table keep it, as does a pickle.
 
     Raises
     ------
@@ -101,7 +129,8 @@ def read_table(root: str | os.PathLike) -> pd.DataFrame:
         If the folder isn't PTB-XL or a table lacks a column or holds a value that can't be right.
     """
     database, statements = _table_paths(Path(root))
-    class_of = _diagnostic_classes(statements)
+    codes, meanings = _read_statements(statements)
+    class_of = _diagnostic_classes(statements, codes, meanings)
     table = _read_database(database)
     table["scp_codes"] = [_parse_codes(database, *item) for item in table["scp_codes"].items()]
     found = [
@@ -111,6 +140,9 @@ def read_table(root: str | os.PathLike) -> pd.DataFrame:
     for name in _SUPERCLASSES:
         table[name] = [name in superclasses for superclasses in found]
     table["labelled"] = table[list(_SUPERCLASSES)].any(axis=1)
+    table.attrs["label_sets"] = _LabelSets(
+        (name, _classes_of_codes(statements, codes, meanings, name)) for name in LABEL_SETS if name not in _IN_COLUMNS
+    )
     return table
 
 
@@ -142,44 +174,111 @@ def plainest(table: pd.DataFrame, code: str) -> int:
     return int(min(has_it, key=lambda ecg_id: (found[ecg_id] != {code, "SR"}, len(found[ecg_id]))))
 
 
-def labels(table: pd.DataFrame) -> np.ndarray:
-    """Return the targets, (N, 4) float32 of zeros and ones in the order of `CLASSES`.
+def label_classes(table: pd.DataFrame, label_set: str = "superclass", min_records: int = 0) -> tuple[str, ...]:
+    """Name the classes of a label set, those that enough of a table's records have.
+
+    Parameters
+    ----------
+    table
+        From `read_table`, or part of it.
+    label_set
+        One of `LABEL_SETS`.
+    min_records
+        How many of the table's records must have a class. 0 gives all classes that the set has in
+        ``scp_statements.csv``, so that they don't depend on which records a folder has; 1 leaves out those that no
+        record has. Strodthoff et al. take 1 and count in all ten folds.
+
+    Returns
+    -------
+    tuple of str
+        K names: of the superclasses in the order of `CLASSES`, with NORM in front, of the other sets in alphabetical
+        order.
+
+    Raises
+    ------
+    DataError
+        If ``scp_statements.csv`` doesn't have the set, or no class has enough records.
+    SettingError
+        If there is no such set, or `min_records` is below 0.
+    """
+    right = is_whole(min_records, 0)
+    check_setting("label_classes", "min_records", min_records, right, "a whole number, 0 or more")
+    names, found = _memberships(table, label_set)
+    counts = found.sum(axis=0, dtype=np.int64)
+    enough = tuple(name for name, count in zip(names, counts, strict=True) if count >= min_records)
+    if not enough:
+        raise DataError(
+            f"no class of the label set {label_set!r} has {min_records} of the {len(table)} records, the most common "
+            f"one has {counts.max()}; ask for fewer with min_records, or take another set."
+        )
+    return enough
+
+
+def labels(table: pd.DataFrame, classes: Sequence[str] | None = None, label_set: str = "superclass") -> np.ndarray:
+    """Return the targets, (N, K) float32 of zeros and ones.
 
     Parameters
     ----------
     table
         N records, from `read_table`.
+    classes
+        Names of K classes of the label set, which the columns follow; by default all that `label_classes` names: of
+        the superclasses the four of `CLASSES`.
+    label_set
+        One of `LABEL_SETS`.
 
     Raises
     ------
     DataError
-        If the table has no column for a class.
+        If the table has no column for a class, ``scp_statements.csv`` doesn't have the set, or the set doesn't have
+        a class.
+    SettingError
+        If there is no such set.
     """
-    _need_columns(table.columns, CLASSES, "the table of records")
-    # A copy: pandas hands out arrays that can't be written to, about which PyTorch complains.
-    return np.array(table[list(CLASSES)], dtype=np.float32, order="C")
+    names, found = _memberships(table, label_set)
+    if classes is None:
+        return found
+    # Not by an index, which would leave the columns, not the rows, together in memory.
+    return np.take(found, _places(classes, names, label_set), axis=1)
 
 
-def split(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Split the labelled records by `FOLDS`.
+def split(
+    table: pd.DataFrame, label_set: str = "superclass", classes: Sequence[str] | None = None
+) -> dict[str, pd.DataFrame]:
+    """Split the records that have a label by `FOLDS`; the others are left out.
 
     Parameters
     ----------
     table
         From `read_table`.
+    label_set
+        One of `LABEL_SETS`. A record has a label if it has at least one class of the set. NORM is a label in
+        ``superclass`` too, although it isn't one of the four classes.
+    classes
+        Leave out records that have none of these classes either, as Strodthoff et al. do with records whose only
+        classes are too rare. By default all classes of the set count, however rare. Not for singling out one class:
+        AFIB alone would leave no record without it.
 
     Returns
     -------
     dict
-        ``"train"``, ``"val"``, ``"test"``: DataFrame. A partition may have no records.
+        ``"train"``, ``"val"``, ``"test"``: DataFrame. A partition may have no records. What the three lack of the
+        table are the records without a label.
 
     Raises
     ------
     DataError
-        If the table lacks ``labelled`` or ``strat_fold``.
+        If the table lacks a column that is needed, ``scp_statements.csv`` doesn't have the set, or the set doesn't
+        have a class.
+    SettingError
+        If there is no such set.
     """
-    _need_columns(table.columns, ("labelled", "strat_fold"), "the table of records")
-    labelled = table[table["labelled"]]
+    if label_set == "superclass" and classes is None:
+        _need_columns(table.columns, ("labelled", "strat_fold"), "the table of records")
+        labelled = table[table["labelled"]]
+    else:
+        _need_columns(table.columns, ("strat_fold",), "the table of records")
+        labelled = table[_has_label(table, label_set, classes)]
     return {name: labelled[labelled["strat_fold"].isin(folds)] for name, folds in FOLDS.items()}
 
 
@@ -340,25 +439,125 @@ def _need_columns(columns: Iterable[str], needed: Sequence[str], where: object) 
         raise DataError(f"{where} has no column {', '.join(missing)}; it needs {', '.join(needed)}.")
 
 
-def _diagnostic_classes(path: Path) -> dict[str, str | None]:
-    """Map each SCP code to its superclass, or to None if its statement isn't a diagnosis."""
-    statements = _read_csv(path)
-    _need_columns(statements.columns, ("diagnostic", "diagnostic_class"), path)
-    codes = statements.iloc[:, 0].astype(str)
+def _read_statements(path: Path) -> tuple[pd.Series, pd.DataFrame]:
+    """The SCP codes, and the table of what they mean, row by row."""
+    meanings = _read_csv(path)
+    _need_columns(meanings.columns, ("diagnostic", "diagnostic_class"), path)
+    codes = meanings.iloc[:, 0].astype(str)
     repeated = codes[codes.duplicated()]
     if len(repeated):
         raise DataError(f"{path}: the code {shown(repeated.iloc[0])} occurs more than once; keep one row for each.")
+    return codes, meanings
+
+
+def _marked(path: Path, codes: pd.Series, meanings: pd.DataFrame, column: str) -> pd.Series:
+    """Which statements are marked as `column` says, with 1; the others have 0 or nothing there."""
     rows = [f"statement {shown(code)}" for code in codes]
-    stated = statements["diagnostic"].astype(object)
-    diagnostic = _whole_numbers(stated.where(stated.notna(), 0), path, rows, low=0, high=1)
-    for code, superclass in zip(codes[diagnostic == 1], statements["diagnostic_class"][diagnostic == 1], strict=True):
+    stated = meanings[column].astype(object)
+    return _whole_numbers(stated.where(stated.notna(), 0), path, rows, low=0, high=1) == 1
+
+
+def _diagnostic_classes(path: Path, codes: pd.Series, meanings: pd.DataFrame) -> dict[str, str | None]:
+    """Map each SCP code to its superclass, or to None if its statement isn't a diagnosis."""
+    diagnostic = _marked(path, codes, meanings, "diagnostic")
+    for code, superclass in zip(codes[diagnostic], meanings["diagnostic_class"][diagnostic], strict=True):
         if superclass not in _SUPERCLASSES:
             raise DataError(
                 f"{path}: the diagnostic statement {shown(code)} has diagnostic_class {shown(superclass)}; expected "
                 f"one of {', '.join(_SUPERCLASSES)}: correct it or download the file again."
             )
-    classes = statements["diagnostic_class"].where(diagnostic == 1, None)
+    classes = meanings["diagnostic_class"].where(diagnostic, None)
     return dict(zip(codes, classes, strict=True))
+
+
+class _LabelSets(dict):
+    """For each label set a dict of SCP code to class, or a text that says why the folder doesn't have the set.
+
+    Nobody changes it, so a copy needn't be another one: pandas copies `attrs` deeply whenever it takes rows or a
+    column of a table.
+    """
+
+    def __deepcopy__(self, memo: dict) -> "_LabelSets":
+        return self
+
+
+def _classes_of_codes(path: Path, codes: pd.Series, meanings: pd.DataFrame, label_set: str) -> dict[str, str] | str:
+    """Map the SCP codes of a label set to their classes, or tell why that can't be: who doesn't ask needn't know."""
+    try:
+        return _checked_classes(path, codes, meanings, label_set)
+    except DataError as error:
+        return f"the label set {label_set!r} can't be had: {error}"
+
+
+def _checked_classes(path: Path, codes: pd.Series, meanings: pd.DataFrame, label_set: str) -> dict[str, str]:
+    needed = {"all": (), "subclass": ("diagnostic", "diagnostic_subclass")}.get(label_set, (label_set,))
+    _need_columns(meanings.columns, needed, path)
+    marked = _marked(path, codes, meanings, needed[0]) if needed else pd.Series(True, codes.index)
+    classes = meanings["diagnostic_subclass"] if label_set == "subclass" else codes
+    marked &= classes.notna()
+    class_of = dict(zip(codes[marked], classes[marked], strict=True))
+    if not class_of:
+        raise DataError(f"none of the statements in {path} is of it.")
+    for name in class_of.values():
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST_CLASS:
+            raise DataError(
+                f"{path} has a class {shown(name)}; expected a name of 1 to {_LONGEST_CLASS} characters such as "
+                "'LAFB/LPFB': correct it or download the file again."
+            )
+    if len(set(class_of.values())) > _MOST_CLASSES:
+        raise DataError(f"{path} has more than {_MOST_CLASSES} classes; download it again.")
+    return class_of
+
+
+def _memberships(table: pd.DataFrame, label_set: str) -> tuple[Sequence[str], np.ndarray]:
+    """All K classes of a label set in order, and which of them each record has: (N, K) float32 of zeros and ones."""
+    check_name(label_set, LABEL_SETS, "no label set is")
+    if label_set in _IN_COLUMNS:
+        names = _IN_COLUMNS[label_set]
+        _need_columns(table.columns, names, "the table of records")
+        # A copy: pandas hands out arrays that can't be written to, about which PyTorch complains.
+        return names, np.array(table[list(names)], dtype=np.float32, order="C")
+    class_of = _meanings(table, label_set)
+    names = sorted(set(class_of.values()))
+    place_of = {code: names.index(name) for code, name in class_of.items()}
+    found = np.zeros((len(table), len(names)), dtype=np.float32)
+    for row, codes in enumerate(table["scp_codes"]):
+        found[row, [place_of[code] for code in codes if code in place_of]] = 1
+    return names, found
+
+
+def _meanings(table: pd.DataFrame, label_set: str) -> Mapping[str, str]:
+    _need_columns(table.columns, ("scp_codes",), "the table of records")
+    known = table.attrs.get("label_sets", {}).get(label_set)
+    if known is None:
+        raise DataError(
+            f"the table of records doesn't say which codes are of the label set {label_set!r} (attrs['label_sets']); "
+            "take the one that ptbxl.read_table returns, or rows of it."
+        )
+    if isinstance(known, str):
+        raise DataError(known)
+    return known
+
+
+def _places(classes: Sequence[str], names: Sequence[str], label_set: str) -> list[int]:
+    for name in classes:
+        if name not in names:
+            raise DataError(
+                f"the label set {label_set!r} has no class {shown(name)} in this table of records; its classes are "
+                f"{brief(', '.join(names), 400)}."
+            )
+    return [names.index(name) for name in classes]
+
+
+def _has_label(table: pd.DataFrame, label_set: str, classes: Sequence[str] | None) -> np.ndarray:
+    """Whether each record has one of some classes of a label set, by default of all."""
+    names, found = _memberships(table, label_set)
+    has_label = found[:, _places(names if classes is None else classes, names, label_set)].any(axis=1)
+    if label_set == "superclass":
+        # A record that is normal is labeled: as one that has none of the four.
+        _need_columns(table.columns, ("NORM",), "the table of records")
+        has_label |= np.array(table["NORM"], dtype=bool)
+    return has_label
 
 
 def _read_database(path: Path) -> pd.DataFrame:
@@ -431,6 +630,7 @@ class _Job:
     workers: int | None
     progress: bool | None
     skip_bad: bool
+    elsewhere: DataError | None  # set if most of the records are missing at this rate and more are there at the other
 
 
 _Found = tuple[os.stat_result, os.stat_result]
@@ -449,10 +649,11 @@ def _job(
     found = _look_at_all(Path(root), entries)
     if workers is not None and workers < 1:
         raise SettingError(f"workers is {workers}; expected 1 or more, or None for one per CPU core.")
-    for each in found:
-        if isinstance(each, DataError) and not skip_bad:
-            raise each
-    return _Job(Path(root), entries, found, sampling_rate, workers, progress, skip_bad)
+    wrong = [each for each in found if isinstance(each, DataError)]
+    elsewhere = _elsewhere(Path(root), table, entries, sampling_rate) if wrong else None
+    if wrong and not skip_bad:
+        raise elsewhere or wrong[0]
+    return _Job(Path(root), entries, found, sampling_rate, workers, progress, skip_bad, elsewhere)
 
 
 def _entries(root: Path, table: pd.DataFrame, sampling_rate: int) -> list[_Entry]:
@@ -463,6 +664,28 @@ def _entries(root: Path, table: pd.DataFrame, sampling_rate: int) -> list[_Entry
     if table.empty:
         raise DataError("the table has no records, so there are no signals to read; choose another partition.")
     return [_Entry(name, f"{root / _DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
+
+
+def _elsewhere(root: Path, table: pd.DataFrame, entries: Sequence[_Entry], sampling_rate: int) -> DataError | None:
+    """Tell that the records are there at the other rate, if that is what is wrong."""
+    other = _OTHER_RATE[sampling_rate]
+    missing = sum(
+        not isinstance(_attempt(_check_name, entry), DataError) and not os.path.lexists(root / f"{entry.name}.hea")
+        for entry in entries
+    )
+    here = len(entries) - missing
+    # Where only some are missing, the name of the first of them says more.
+    if 2 * here >= len(entries) or _NAME_COLUMN[other] not in table.columns:
+        return None
+    found = _look_at_all(root, _entries(root, table, other))
+    there = sum(not isinstance(each, DataError) for each in found)
+    if there <= here:
+        return None
+    return DataError(
+        f"{root} has {here or 'none'} of the {len(entries)} records at {sampling_rate} Hz, but {there} at {other} Hz: "
+        f"ask for these with sampling_rate={other}, on the command line --sampling-rate {other}, or download those "
+        f"of {sampling_rate} Hz too."
+    )
 
 
 def _look_at_all(root: Path, entries: Sequence[_Entry]) -> list[_Found | DataError]:
@@ -551,6 +774,8 @@ def _model_record(job: _Job) -> tuple[int, int]:
         result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
         if not isinstance(_accepted(result, job) if isinstance(result, DataError) else result, DataError):
             return row, result.shape[1]
+    if job.elsewhere is not None:
+        raise job.elsewhere
     first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate)
     raise DataError(f"none of the {len(rows)} records in {job.root} can be used; the first: {first}")
 

@@ -1,43 +1,49 @@
-"""What a network is fed: which images, which signals, made how, at which sampling rate. Introduced in chapter 08.
+"""What a network is fed, and what it answers: which images, which signals, at which sampling rate; which classes.
 
-A network's recipe is part of it: :func:`ecgcourse.training.fit` gives it to the model, a checkpoint keeps it, and
-whoever judges the model makes its input from it. Nothing here needs PyTorch.
+Both are part of the network: :func:`ecgcourse.models.create` gives them to it, a checkpoint keeps them, and whoever
+judges, explains or asks the network makes its input from them. Nothing here needs PyTorch. Introduced in chapter 08.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ecgcourse.errors import SettingError, in_words, shown
-from ecgcourse.fields import ALL_FIELDS, FIELDS, MTF_WHITE
-from ecgcourse.ptbxl import LEADS
-from ecgcourse.signals import IMAGE_LEADS, SignalRecipe, preprocess
+from ecgcourse.errors import DataError, SettingError, check_setting, in_words, is_real, is_whole, shown
+from ecgcourse.fields import ALL_FIELDS, FIELDS, LARGEST, MTF_WHITE
+from ecgcourse.ptbxl import CLASSES, LEADS
+from ecgcourse.signals import IMAGE_LEADS, SignalRecipe, check_common, preprocess, resample
+
+KINDS = ("multilabel", "multiclass")
+"""Whether a record may have any number of the classes, or has exactly one."""
 
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """How images are made of records, beside their size; the defaults are those of Narotamo et al. 2024.
+    """How the images are made that a network sees; the defaults are those of Narotamo et al. 2024.
 
     Parameters
     ----------
-    scaling : {"min_max", "fixed_scale"}
-        How voltages come to [0, 1], as in :func:`ecgcourse.signals.preprocess`.
-    zero_phase : bool
-        As in :func:`ecgcourse.signals.bandpass`.
-    mtf_white : float
-        As in :func:`ecgcourse.render.render`.
-    fields : tuple of {"GAF", "MTF", "RP", "DIF"}
-        Which images of each lead there are, in this order. DIF is :func:`ecgcourse.fields.difference`.
     leads : tuple of str
         Names of the L leads, in order.
-    window : int, optional
-        Samples that an image shows; None shows all. A window as long as the image is wide leaves no sample out.
-    views : int
-        With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
-        random numbers choose; V takes V of them at equal distances, from the first sample to the last.
-    shift : bool
-        Each time a record is asked for, let it begin at another sample and go on from its end to its beginning. For
-        training: an image that looks at a part of the samples sees other ones each time.
+    fields : tuple of {"GAF", "MTF", "RP", "DIF"}
+        Which images of each lead there are, in this order. DIF is :func:`ecgcourse.fields.difference`.
+    size : int
+        Side S of an image in pixels.
+    scaling : {"min_max", "fixed_scale"}
+        How voltages come to [0, 1]: each lead by its own extremes, or all by one scale. See
+        :func:`ecgcourse.signals.preprocess`.
+    zero_phase : bool
+        Filter forward and back, so that no wave moves. See :func:`ecgcourse.signals.bandpass`.
+    mtf_white : float
+        Number w of the Markov transition field, at least 1: a transition of probability P has the grey level P / w. See
+        :func:`ecgcourse.render.render`.
+    crop : int, optional
+        Samples that an image shows, at a random place while the network learns; by default all. A crop as long as
+        the image is wide leaves no sample out.
+    eval_crops : int
+        Number V of crops whose logits are averaged when the network is asked. They lie at equal distances, from the
+        first sample to the last; a single one lies in the middle.
 
     Raises
     ------
@@ -45,33 +51,36 @@ class ImageRecipe:
         A setting outside its range.
     """
 
+    leads: tuple[str, ...] = IMAGE_LEADS
+    fields: tuple[str, ...] = FIELDS
+    size: int = 256
     scaling: str = "min_max"
     zero_phase: bool = False
     mtf_white: float = MTF_WHITE
-    fields: tuple[str, ...] = FIELDS
-    leads: tuple[str, ...] = IMAGE_LEADS
-    window: int | None = None
-    views: int = 0
-    shift: bool = False
+    crop: int | None = None
+    eval_crops: int = 1
 
     def __post_init__(self):
-        object.__setattr__(self, "fields", tuple(self.fields))
-        object.__setattr__(self, "leads", tuple(self.leads))
-        self._need("leads", self.leads and set(self.leads) <= set(LEADS), f"some of {', '.join(LEADS)}")
-        self._need("scaling", self.scaling in ("min_max", "fixed_scale"), "min_max or fixed_scale")
+        check_common(self, "images", ("min_max", "fixed_scale"))
+        object.__setattr__(self, "fields", (self.fields,) if isinstance(self.fields, str) else tuple(self.fields))
         right = self.fields and set(self.fields) <= set(ALL_FIELDS) and len(set(self.fields)) == len(self.fields)
-        self._need("fields", right, f"some of {', '.join(ALL_FIELDS)}, each once")
-        self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
-        self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
-        self._need("shift", not (self.shift and self.views), "False with views, which lie at fixed places")
+        check_setting("images", "fields", self.fields, right, f"some of {', '.join(ALL_FIELDS)}, each once")
+        right = is_whole(self.size, 1) and self.size <= LARGEST
+        check_setting("images", "size", self.size, right, f"a whole number of pixels from 1 to {LARGEST}")
+        right = is_real(self.mtf_white, 0) and self.mtf_white >= 1
+        check_setting("images", "mtf_white", self.mtf_white, right, "a number, at least 1")
 
-    def _need(self, name: str, right: object, allowed: str) -> None:
-        if not right:
-            raise SettingError(f"images: {name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
+    @property
+    def channels(self) -> int:
+        """Images per record, C: leads times fields."""
+        return len(self.leads) * len(self.fields)
 
-    def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
-        """Records (N, 12, T) in mV, sampled at `fs` Hz, as signals (N, L, T) float32 in [0, 1] to render."""
-        return preprocess(x, fs, self.leads, zero_phase=self.zero_phase, scaling=self.scaling)
+    def apply(self, x: np.ndarray, fs: float = 100, given: Sequence[str] = LEADS) -> np.ndarray:
+        """Records (N, L', T) in mV, sampled at `fs` Hz, as signals (N, L, T) float32 in [0, 1] to render.
+
+        The L' leads are called as `given` says. Errors as :func:`ecgcourse.signals.preprocess`.
+        """
+        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given)
 
 
 @dataclass(frozen=True)
@@ -81,16 +90,17 @@ class Recipe:
     Parameters
     ----------
     images : ImageRecipe, optional
-        How its images are made; None: it takes none.
+        How its images are made; None: it sees none.
     signals : SignalRecipe, optional
-        How its signals are prepared; None: it takes none.
+        How its signals are prepared; None: it reads none.
     sampling_rate : float
         Of the records that both are made of, in Hz.
 
     Raises
     ------
     SettingError
-        Neither images nor signals, or a sampling rate that isn't above 0.
+        Neither images nor signals, a sampling rate that leaves no room for the band-pass, which ends at 45 Hz, or
+        crops of both in different numbers.
     """
 
     images: ImageRecipe | None = None
@@ -100,9 +110,53 @@ class Recipe:
     def __post_init__(self):
         if self.images is None and self.signals is None:
             raise SettingError("a recipe needs images or signals; name at least one")
+        for name, kind in (("images", ImageRecipe), ("signals", SignalRecipe)):
+            part = getattr(self, name)
+            check_setting("", name, part, part is None or isinstance(part, kind), f"a {kind.__name__} or None")
         rate = self.sampling_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < np.inf:
-            raise SettingError(f"sampling_rate={shown(rate)} isn't allowed; it must be a number of Hz above 0")
+        check_setting("", "sampling_rate", rate, is_real(rate, 90), "a number of Hz above 90: the band-pass ends at 45")
+        crops = {part.eval_crops for part in (self.images, self.signals) if part is not None and part.crop}
+        if len(crops) > 1:
+            raise SettingError(
+                f"images.eval_crops={self.images.eval_crops}, but signals.eval_crops={self.signals.eval_crops}: crops "
+                "of both go into the network together, so they need the same number"
+            )
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of all leads that are needed of a record, in the order of :data:`ecgcourse.ptbxl.LEADS`."""
+        parts = [part.leads for part in (self.images, self.signals) if part is not None]
+        return tuple(name for name in LEADS if any(name in leads for leads in parts))
+
+    def prepare(self, x: np.ndarray, sampling_rate: float | None = None, leads: Sequence[str] = LEADS) -> np.ndarray:
+        """Bring records to the sampling rate of the recipe, still in mV.
+
+        Parameters
+        ----------
+        x : (N, L', T) array
+            In mV.
+        sampling_rate : float, optional
+            In Hz; None: that of the recipe.
+        leads : sequence of str
+            Names of the L' leads, in the order of ``x``.
+
+        Returns
+        -------
+        (N, L', T') float64 array
+
+        Raises
+        ------
+        DataError
+            Another number of axes or leads, or a sample that isn't a finite number.
+        SettingError
+            Sampling rates as for :func:`ecgcourse.signals.resample`.
+        """
+        x = np.asarray(x)
+        if x.ndim != 3 or x.shape[1] != len(leads) or 0 in x.shape:
+            raise DataError(
+                f"records of shape {x.shape}, but (N, {len(leads)}, T) is needed: a row for each of {', '.join(leads)}"
+            )
+        return resample(x, self.sampling_rate if sampling_rate is None else sampling_rate, self.sampling_rate)
 
     def to_dict(self) -> dict:
         """All of it as plain values, ready for `json.dump` and for :meth:`from_dict`."""
@@ -118,3 +172,62 @@ class Recipe:
         # What values of a wrong kind raise depends on which of them is met first.
         except (KeyError, TypeError, ValueError) as error:
             raise SettingError(f"{shown(settings, 200)} isn't a recipe: {in_words(error)}") from error
+
+
+def class_names(n_classes: int) -> tuple[str, ...]:
+    """Name K classes: `ptbxl.CLASSES` when there are as many, else "class 0", "class 1", and so on."""
+    return CLASSES if n_classes == len(CLASSES) else tuple(f"class {k}" for k in range(n_classes))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network answers: a probability for each of K classes.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the K classes, in the order of the labels.
+    kind : {"multilabel", "multiclass"}
+        Whether a record may have any number of the classes (sigmoid, binary cross-entropy, a threshold for each), or
+        has exactly one (softmax, cross-entropy, the most probable).
+    label_set : str
+        Where the labels come from in PTB-XL, one of :data:`ecgcourse.ptbxl.LABEL_SETS`: the same name is a class in
+        several of them. Of no account for labels from elsewhere.
+
+    Raises
+    ------
+    SettingError
+        No class, names that aren't texts or occur twice, one class alone of which each record has exactly one, or an
+        unknown kind.
+    """
+
+    classes: tuple[str, ...] = CLASSES
+    kind: str = "multilabel"
+    label_set: str = "superclass"
+
+    def __post_init__(self):
+        object.__setattr__(self, "classes", (self.classes,) if isinstance(self.classes, str) else tuple(self.classes))
+        right = self.classes and all(isinstance(name, str) and name for name in self.classes)
+        right = right and len(set(self.classes)) == len(self.classes)
+        check_setting("task", "classes", self.classes, right, "names, each once")
+        check_setting("task", "kind", self.kind, self.kind in KINDS, " or ".join(KINDS))
+        enough = self.kind == "multilabel" or len(self.classes) > 1
+        check_setting("task", "classes", self.classes, enough, "two or more where a record has exactly one")
+        check_setting("task", "label_set", self.label_set, isinstance(self.label_set, str), "a name")
+
+    @property
+    def is_multiclass(self) -> bool:
+        """Whether each record has exactly one of the classes."""
+        return self.kind == "multiclass"
+
+    def to_dict(self) -> dict:
+        """All of it as plain values, ready for `json.dump` and for :meth:`from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: dict) -> "Task":
+        """Make a task of what :meth:`to_dict` gave; SettingError for anything else."""
+        try:
+            return cls(**settings)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"{shown(settings, 200)} isn't a task: {in_words(error)}") from error

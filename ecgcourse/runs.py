@@ -1,8 +1,8 @@
-"""The folder of one training run: what it was made of and where it stands, so that it survives its process.
+"""One training run: where it stands, and the folder that keeps it, so that it survives its process.
 
-:class:`Run` keeps ``last.pt``, from which training goes on to the same weights to the last bit;
-``environment.json`` tells what each start of the run ran on. The weights to use, ``best.pt``, are
-:mod:`ecgcourse.training`'s.
+:class:`Run` keeps ``last.pt``, from which training goes on to the same weights to the last bit, ``best.pt``, the
+weights to use, and ``history.csv``; ``config.json`` tells what it was asked for, and ``environment.json`` what each
+start of the run ran on.
 """
 
 import hashlib
@@ -26,12 +26,16 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import ecgcourse
-from ecgcourse.datasets import BatchOrder
+from ecgcourse import distributed, metrics
+from ecgcourse.config import TrainConfig
+from ecgcourse.datasets import BatchOrder, Part
 from ecgcourse.distributed import Team
-from ecgcourse.errors import CheckpointError, DataError, SettingError, StorageError, brief, in_words, shown
-from ecgcourse.files import check_zip, read_json, remove_leftovers, whole_file
+from ecgcourse.errors import CheckpointError, DataError, SettingError, brief, in_words, shown
+from ecgcourse.files import read_json, remove_leftovers, whole_file
+from ecgcourse.history import History
+from ecgcourse.models.checkpoint import check_parts, load_tensors, read_checkpoint, save_checkpoint, save_tensors
 
-PROGRESS_FORMAT = "ecgcourse-progress/1"
+PROGRESS_FORMAT = "ecgcourse-progress/2"
 LAST, BEST, HISTORY, CONFIG = "last.pt", "best.pt", "history.csv", "config.json"
 ENVIRONMENT, CURVES, THRESHOLDS = "environment.json", "curves.png", "thresholds.json"
 FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
@@ -52,6 +56,9 @@ PYTHON_WORDS = 625
 _PARTS = {
     "training": dict,
     "settings": dict | None,
+    "recipe": dict | None,
+    "task": dict | None,
+    "thresholds": list | None,
     "data": dict,
     "rows": list,
     "losses": torch.Tensor,
@@ -68,7 +75,7 @@ _PARTS = {
 LOCK_WAIT = 10
 
 
-class Tally:
+class LossMeter:
     """The losses of the steps that an epoch has taken so far, by all processes together.
 
     Attributes
@@ -92,10 +99,11 @@ class Tally:
         self._new_losses.append(loss.detach())
         self._new_counts.append(count)
 
-    def settle(self, team: Team) -> None:
+    def settle(self) -> None:
         """Exchange what was noted; every process must call this after the same step."""
         if not self._new_losses:
             return
+        team = distributed.team()
         losses = torch.stack(self._new_losses).cpu().double()
         counts = torch.tensor(self._new_counts, dtype=torch.float64)
         totals = sum(team.gather(losses * counts))
@@ -103,9 +111,9 @@ class Tally:
         self.losses, self.counts = torch.cat([self.losses, totals / counts]), torch.cat([self.counts, counts])
         self._new_losses, self._new_counts = [], []
 
-    def mean(self, team: Team) -> float:
+    def mean(self) -> float:
         """Mean loss over the records, each counted once; every process must call this."""
-        self.settle(team)
+        self.settle()
         return (self.losses @ self.counts).item() / int(self.counts.sum())
 
 
@@ -114,41 +122,45 @@ class Run:
 
     Parameters
     ----------
-    settings : dict
-        Of `TrainConfig.to_dict`. Without a folder in ``settings["out"]`` nothing is ever written.
+    config : TrainConfig
+        Without a folder in `out` nothing is ever written.
     model, averaged, optimizer, scheduler
-        What training changes; `averaged`, a running mean of the model's weights, may be None.
+        What training changes; `averaged`, an exponential moving average of the model's weights, may be None.
     order : BatchOrder
         Of the training set.
     device : torch.device
-    team : Team
 
     Attributes
     ----------
-    rows : list of dict
-        One per finished epoch.
-    tally : Tally
+    history : History
+        The finished epochs.
+    losses : LossMeter
         Of the epoch that has begun.
+    best_weights : dict of tensors
+        State of the model after the best epoch so far.
+    thresholds : list of float or None
+        One for each class, fitted to the validation set after the best epoch so far.
     """
 
     def __init__(
         self,
-        settings: dict,
+        config: TrainConfig,
         model: nn.Module,
         averaged: torch.optim.swa_utils.AveragedModel | None,
         optimizer: torch.optim.Optimizer,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
         order: BatchOrder,
         device: torch.device,
-        team: Team,
     ):
-        self.settings, self.team, self.device = settings, team, device
+        self.config, self.settings, self.device = config, config.to_dict(), device
         self.model, self.averaged = model, averaged
         self.optimizer, self.scheduler, self.order = optimizer, scheduler, order
-        self.folder = None if settings["out"] is None else Path(settings["out"])
+        self.team = distributed.team()
+        self.folder = None if config.out is None else Path(config.out)
         self.data: dict[str, dict] = {}
-        self.rows: list[dict[str, float]] = []
-        self.tally = Tally()
+        self.history, self.losses = History(), LossMeter()
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.thresholds: list[float] | None = None
         self._starts: list[dict] = []
         self._stop_asked = False
 
@@ -156,6 +168,13 @@ class Run:
     def judged(self) -> nn.Module:
         """The model whose weights are judged and kept."""
         return self.model if self.averaged is None else self.averaged.module
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is an epoch to come: not all are done, and the validation loss hasn't stood still too long."""
+        done, patience = len(self.history.rows), self.config.patience
+        is_stuck = 0 < patience <= done and done - self.history.best_epoch >= patience
+        return done < self.config.epochs and not is_stuck
 
     @contextmanager
     def opened(self, parts: dict[str, Dataset], resume: bool) -> Iterator[None]:
@@ -191,6 +210,7 @@ class Run:
             if saved is not None:
                 self._check(saved)
                 self._take_up(saved)
+                self._take_up_best()
             yield
 
     @contextmanager
@@ -216,9 +236,10 @@ class Run:
         """Write config.json, with `about` beside the data's fingerprints, and add this start to environment.json."""
         if self.folder is None or not self.team.is_first:
             return
-        data = about | self.data
-        config = {"training": self.settings, "model": getattr(self.model, "settings", None), "data": data}
-        start = environment(self.device, self.team) | {"epochs_done": len(self.rows), "steps_done": len(self.tally)}
+        config = {"training": self.settings, "model": getattr(self.model, "settings", None)}
+        config |= self._fed() | {"data": about | self.data}
+        done = {"epochs_done": len(self.history.rows), "steps_done": len(self.losses)}
+        start = environment(self.device, self.team) | done
         _write_json(self.folder / CONFIG, config)
         _write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
 
@@ -228,7 +249,7 @@ class Run:
         for batch in batches:
             yield batch
             self._stop_if_asked()
-            if every and len(self.tally) % every == 0:
+            if every and len(self.losses) % every == 0:
                 self.save()
 
     def watch_validation(self, batches: Iterable) -> Iterator:
@@ -237,31 +258,71 @@ class Run:
             yield batch
             self._stop_if_asked()
 
-    def end_epoch(self) -> None:
-        """Keep the state after an epoch, whose row has been added."""
-        self.tally = Tally()
+    def end_epoch(self, train_loss: float, judged: tuple[float, np.ndarray, np.ndarray] | None) -> None:
+        """Add an epoch to the history, and keep the state after it and, if it is the best so far, its weights.
+
+        Parameters
+        ----------
+        train_loss : float
+        judged : (float, (N, K) array, (N, K) array), optional
+            Loss, labels and probabilities of the validation set; None without one.
+        """
+        task = getattr(self.model, "task", None)
+        if judged is None:
+            self.history.add_unvalidated(train_loss)
+        else:
+            self.history.add(train_loss, *judged, task)
+        if self.history.is_best():
+            self.best_weights = _copy_of_weights(self.judged)
+            has_thresholds = judged is not None and not (task and task.is_multiclass)
+            self.thresholds = metrics.fit_thresholds(*judged[1:]).tolist() if has_thresholds else None
+        self.losses = LossMeter()
         self.save()
+        self._write_results()
 
     def save(self) -> None:
         """Write last.pt, whole or not at all; every process must call this after the same step."""
         if self.folder is None:
             return
-        self.tally.settle(self.team)
+        self.losses.settle()
         randoms = self.team.gather(_random_state(self.device)[None])
         if self.team.is_first:
             content = self._content() | {"random": torch.cat(randoms)}
             save_tensors(self.folder / LAST, content)
+
+    def _write_results(self) -> None:
+        """Write history.csv and, if the last epoch is the best, best.pt."""
+        if self.folder is None or not self.team.is_first:
+            return
+        if self.history.is_best():
+            row = self.history.rows[-1]
+            kept = {
+                "thresholds": self.thresholds,
+                "data": self.data,
+                "synthetic": getattr(self.model, "synthetic", None),
+                "seconds": getattr(self.model, "seconds", None),
+            }
+            kept |= {"epoch": row["epoch"], "val_loss": row.get("val_loss")}
+            save_checkpoint(self.folder / BEST, self.judged, **kept)
+        self.history.to_csv(self.folder / HISTORY)
+
+    def _fed(self) -> dict:
+        """Recipe and task of the model as plain values."""
+        parts = {name: getattr(self.model, name, None) for name in ("recipe", "task")}
+        return {name: None if part is None else part.to_dict() for name, part in parts.items()}
 
     def _content(self) -> dict:
         return {
             "format": PROGRESS_FORMAT,
             "training": self.settings,
             "settings": getattr(self.model, "settings", None),
+            **self._fed(),
+            "thresholds": self.thresholds,
             "data": self.data,
-            "rows": self.rows,
-            "losses": self.tally.losses,
-            "counts": self.tally.counts,
-            "order": self.order.state(len(self.tally)),
+            "rows": self.history.rows,
+            "losses": self.losses.losses,
+            "counts": self.losses.counts,
+            "order": self.order.state(len(self.losses)),
             "state_dict": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -291,6 +352,8 @@ class Run:
         _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", free)
         model = getattr(self.model, "settings", None) or {}
         _check_equal(saved.get("settings") or {}, model, f"{self.folder} trains a model with")
+        before = {name: saved.get(name) for name in ("recipe", "task")}
+        _check_equal(_plain(before), _plain(self._fed()), f"{self.folder} trains a model with")
         for name, now in self.data.items():
             before = saved["data"].get(name, {})
             if before != now:
@@ -305,9 +368,9 @@ class Run:
         try:
             self.model.load_state_dict(saved["state_dict"])
             _load_optimizer(self.optimizer, saved["optimizer"])
-            self.rows[:] = saved["rows"]
-            self.tally = _tally_of(saved, len(self.order))
-            steps = len(self.rows) * len(self.order) + len(self.tally)
+            self.history, self.thresholds = History(saved["rows"]), saved["thresholds"]
+            self.losses = _losses_of(saved, len(self.order))
+            steps = len(self.history.rows) * len(self.order) + len(self.losses)
             _load_scheduler(self.scheduler, saved["scheduler"], steps, self.settings["learning_rate"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(saved["averaged"])
@@ -316,6 +379,25 @@ class Run:
         # What parts of a wrong kind raise depends on where PyTorch stumbles.
         except Exception as error:
             raise CheckpointError(f"{self.folder / LAST} doesn't fit this run: {in_words(error)}") from error
+
+    def _take_up_best(self) -> None:
+        """Take up the weights of the best epoch."""
+        if not self.history.rows:
+            return
+        if not len(self.losses):
+            # The process may have ended after writing last.pt, before it wrote best.pt and history.csv.
+            self._write_results()
+            if self.history.is_best():
+                self.best_weights = _copy_of_weights(self.judged)
+                return
+        path, best = self.folder / BEST, self.history.best_epoch
+        content = read_checkpoint(path)
+        if content.get("epoch") != best:
+            raise CheckpointError(f"{path} holds epoch {shown(content.get('epoch'))}, but epoch {best} is the best")
+        weights = content["state_dict"]
+        if _shapes(weights) != _shapes(self.model.state_dict()):
+            raise CheckpointError(f"{path}: its weights don't fit the model of this run; name another folder")
+        self.best_weights = {name: tensor.to(self.device) for name, tensor in weights.items()}
 
     def _ask(self, number: int, frame: object) -> None:
         if self._stop_asked:
@@ -330,12 +412,23 @@ class Run:
             raise KeyboardInterrupt
 
 
+def precision_of(folder: str | os.PathLike) -> str:
+    """What a run was trained in, in which it is judged too; CheckpointError for a damaged config.json."""
+    path = Path(folder) / CONFIG
+    if not os.path.lexists(path):
+        return TrainConfig.precision
+    try:
+        return TrainConfig.from_dict(read_json(path)["training"]).precision
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} holds no settings of a training; train again") from error
+
+
 def fingerprint(dataset: Dataset) -> dict:
     """What tells one dataset from another.
 
     Parameters
     ----------
-    dataset : RenderedImages, TiffImages, Signals, SignalsAndImages or Batched
+    dataset : RenderedImages, TiffImages, Signals, SignalsAndImages, Part or Batched
 
     Returns
     -------
@@ -347,7 +440,9 @@ def fingerprint(dataset: Dataset) -> dict:
     digest.update(dataset.labels.cpu().numpy().tobytes())
     for part in getattr(dataset, "parts", (dataset,)):
         digest.update(f"{part.size} {getattr(part, 'recipe', None)}".encode())
-        if hasattr(part, "digest"):
+        if isinstance(part, Part):
+            digest.update(f"{part.digest} {fingerprint(part.dataset)}".encode())
+        elif hasattr(part, "digest"):
             digest.update(part.digest.encode())
         elif hasattr(part, "signals"):
             digest.update(part.signals.cpu().reshape(-1).numpy())
@@ -364,7 +459,7 @@ def environment(device: torch.device, team: Team) -> dict:
         "ecgcourse": ecgcourse.__version__,
         "python": platform.python_version(),
         # Only PyTorch itself tells its build, such as 2.13.0+cu130.
-        "packages": {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},
+        "packages": {name: _version(name) for name in PACKAGES} | {"torch": str(torch.__version__)},
         "system": platform.platform(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -390,53 +485,6 @@ def starts(folder: str | os.PathLike) -> list[dict]:
     return begun
 
 
-def load_tensors(path: Path) -> object:
-    """Read what torch.save wrote: tensors and plain values, to the CPU, running no code that the file may hold.
-
-    Raises
-    ------
-    CheckpointError
-        The file is damaged or something else, or promises more than it holds.
-    """
-    try:
-        check_zip(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        for value in _values(content):
-            _check_held(value)
-        return content
-    # What a damaged file raises depends on where the unpickler stumbles.
-    except Exception as error:
-        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
-
-
-def check_parts(path: Path, content: dict, with_tensors: Iterable[str]) -> None:
-    """Hold a checkpoint from `load_tensors` against what every one is like.
-
-    Parameters
-    ----------
-    path
-        Where it was read from.
-    content
-        Its parts by name.
-    with_tensors
-        Names of the parts that may have tensors in them.
-
-    Raises
-    ------
-    CheckpointError
-        Another part holds a tensor, or the weights aren't finite numbers.
-    """
-    for name, part in content.items():
-        if name not in with_tensors and any(isinstance(value, torch.Tensor) for value in _values(part)):
-            raise CheckpointError(f"{path} is damaged: its {shown(name)} are a tensor or have one in them")
-    weights = content.get("state_dict")
-    tensors = list(weights.values()) if isinstance(weights, dict) else [None]
-    if not all(isinstance(each, torch.Tensor) for each in tensors):
-        raise CheckpointError(f"{path}: its weights are missing or no tensors, which don't fit a model")
-    if not all(torch.isfinite(each).all() for each in tensors):
-        raise CheckpointError(f"{path} holds weights that aren't finite numbers: it is damaged, or training diverged")
-
-
 def read_progress(path: Path) -> dict:
     """Read what :meth:`Run.save` wrote, running no code that it may hold.
 
@@ -458,34 +506,6 @@ def read_progress(path: Path) -> dict:
     return content
 
 
-def _values(content: object) -> Iterator[object]:
-    """All values in nested dicts, lists and tuples; ValueError if one of these is met twice.
-
-    A few hundred bytes of pickle can nest them into themselves, or into each other millions of times.
-    """
-    seen, left = set(), [content]
-    while left:
-        value = left.pop()
-        if not isinstance(value, dict | list | tuple):
-            yield value
-        elif value:
-            if id(value) in seen:
-                raise ValueError("it holds the same part twice")
-            seen.add(id(value))
-            left += [*value, *value.values()] if isinstance(value, dict) else value
-
-
-def _check_held(value: object) -> None:
-    """Refuse what is neither plain nor a tensor whose numbers the file has: one number can be said to be a million."""
-    if type(value) is torch.Tensor:
-        if value.layout != torch.strided or value.device.type != "cpu":
-            raise ValueError("it holds a tensor without numbers")
-        if value.untyped_storage().nbytes() < value.numel() * value.element_size():
-            raise ValueError("it promises more than it holds")
-    elif value is not None and type(value) not in (bool, int, float, str):
-        raise ValueError(f"it holds a {type(value).__name__}")
-
-
 def _are_epochs(rows: list) -> bool:
     """Whether rows are what a history has: dicts of finite numbers, with the epochs 1, 2, 3, …"""
     if not all(isinstance(row, dict) and {"epoch", "train_loss"} <= row.keys() for row in rows):
@@ -498,13 +518,13 @@ def _are_epochs(rows: list) -> bool:
     return [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
 
 
-def _tally_of(saved: dict, n_steps: int) -> Tally:
+def _losses_of(saved: dict, n_steps: int) -> LossMeter:
     """The steps that an epoch of `n_steps` had taken; ValueError if they can't be."""
     losses, counts = saved["losses"], saved["counts"]
     right = losses.shape == counts.shape and saved["order"]["batch"] == len(losses) <= n_steps
     if not right or not torch.isfinite(losses).all() or not (counts >= 1).all():
         raise ValueError("its losses, counts and steps aren't those of one epoch")
-    return Tally(losses, counts)
+    return LossMeter(losses, counts)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict) -> None:
@@ -607,19 +627,6 @@ def _restore_random_state(states: torch.Tensor, device: torch.device, rank: int)
         torch.cuda.set_rng_state(on_gpu, device)
 
 
-def save_tensors(path: str | os.PathLike, content: dict) -> None:
-    """Write tensors and plain values for :func:`load_tensors`, whole or not at all; StorageError for a full disk."""
-    with whole_file(path) as temporary:
-        try:
-            torch.save(content, temporary)
-        except RuntimeError as error:
-            # What PyTorch makes of any refusal of the operating system.
-            raise StorageError(
-                f"can't write {Path(path).name} in the folder {Path(path).parent}: {in_words(error)}; "
-                "the disk may be full"
-            ) from error
-
-
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -630,3 +637,16 @@ def _version(name: str) -> str | None:
 def _write_json(path: Path, content: dict) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _copy_of_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
+
+
+def _plain(content: dict) -> dict:
+    """With lists in place of tuples, as a file may give them."""
+    return json.loads(json.dumps(content))

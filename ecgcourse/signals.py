@@ -5,13 +5,14 @@ and a whole set ``(N, L, T)`` go through the same code. Introduced in chapter 03
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from scipy import signal as scipy_signal
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_setting, is_real, is_whole, shown
 from ecgcourse.ptbxl import LEADS
 
 IMAGE_LEADS = ("I", "II", "V2")
@@ -73,15 +74,56 @@ def bandpass(
         raise DataError(f"bandpass: {x.shape[-1]} samples are too few for zero_phase=True: {error}") from error
 
 
-def select_leads(x: np.ndarray, leads: Sequence[str] = IMAGE_LEADS) -> np.ndarray:
-    """Take leads by name out of 12-lead records.
+def resample(x: np.ndarray, fs: float, wanted: float) -> np.ndarray:
+    """Bring signals to another sampling rate, without aliasing: a polyphase FIR filter, as SciPy designs it.
 
     Parameters
     ----------
-    x : (..., 12, T) array
-        Records whose leads stand in the order of :data:`ecgcourse.ptbxl.LEADS`.
+    x : (..., T) array
+        Signals in any unit, time last.
+    fs, wanted : float
+        The sampling rate that they have and the one that they are to have, in Hz.
+
+    Returns
+    -------
+    (..., ceil(T · wanted / fs)) float64 array
+        The first sample stays at its place. ``x`` itself, as float64, where the rates are equal.
+
+    Raises
+    ------
+    SettingError
+        A rate that isn't above 0, or rates whose ratio has no fraction with parts up to 10,000.
+    DataError
+        NaN or infinite samples.
+
+    References
+    ----------
+    Crochiere, R. E. (1979). A general program to perform sampling rate conversion of data by rational ratios.
+    In: Programs for digital signal processing, IEEE Press.
+    """
+    x = _finite(x, "resample")
+    if not (is_real(fs, 0) and is_real(wanted, 0)):
+        raise SettingError(f"resample: from {shown(fs)} to {shown(wanted)} Hz, but both must be numbers above 0")
+    ratio = (Fraction(wanted).limit_denominator(10**6) / Fraction(fs).limit_denominator(10**6)).limit_denominator(10**4)
+    if max(ratio.numerator, ratio.denominator) > 10**4 or abs(ratio * fs / wanted - 1) > 1e-6:
+        raise SettingError(f"resample: {fs:g} to {wanted:g} Hz is no ratio of whole numbers up to 10,000")
+    if ratio == 1:
+        return x
+    # Beyond its ends a record goes on along the line from its first sample to its last, not with zeros.
+    return scipy_signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=-1, padtype="line")
+
+
+def select_leads(x: np.ndarray, leads: Sequence[str] = IMAGE_LEADS, given: Sequence[str] = LEADS) -> np.ndarray:
+    """Take leads by name out of records.
+
+    Parameters
+    ----------
+    x : (..., L', T) array
+        Records of any unit.
     leads : sequence of str
         Names to take, in the order wanted.
+    given : sequence of str
+        Names of the L' leads of ``x``, in their order; by default the twelve of :data:`ecgcourse.ptbxl.LEADS`.
 
     Returns
     -------
@@ -93,15 +135,24 @@ def select_leads(x: np.ndarray, leads: Sequence[str] = IMAGE_LEADS) -> np.ndarra
     SettingError
         A name that is no lead.
     DataError
-        ``x`` has not 12 leads.
+        ``x`` has another number of leads than names are given, or lacks one that is asked for.
     """
     x = np.asarray(x)
-    if x.ndim < 2 or x.shape[-2] != len(LEADS):
-        raise DataError(f"select_leads: x has shape {x.shape}, but (..., 12, T) is needed, one row per lead")
+    if x.ndim < 2 or x.shape[-2] != len(given):
+        raise DataError(
+            f"select_leads: x has shape {x.shape}, but (..., {len(given)}, T) is needed, one row per lead "
+            f"({', '.join(map(str, given))})"
+        )
     unknown = [name for name in leads if name not in LEADS]
     if unknown:
         raise SettingError(f"select_leads: no lead is called {', '.join(unknown)}; the leads are {', '.join(LEADS)}")
-    return x[..., [LEADS.index(name) for name in leads], :]
+    missing = [name for name in leads if name not in given]
+    if missing:
+        raise DataError(
+            f"select_leads: lead {', '.join(missing)} is needed, but x has {', '.join(map(str, given))}; give it, or "
+            "make a network for the leads that there are"
+        )
+    return x[..., [list(given).index(name) for name in leads], :]
 
 
 def min_max(x: np.ndarray) -> np.ndarray:
@@ -200,12 +251,13 @@ def preprocess(
     leads: Sequence[str] = IMAGE_LEADS,
     zero_phase: bool = False,
     scaling: str = "min_max",
+    given: Sequence[str] = LEADS,
 ) -> np.ndarray:
     """Choose leads, band-pass 1–45 Hz, scale: by default to [0, 1], the input of every image.
 
     Parameters
     ----------
-    x : (..., 12, T) array
+    x : (..., L', T) array
         Records in mV, as :func:`ecgcourse.ptbxl.read_signals` returns them.
     fs : float
         Sampling rate in Hz.
@@ -215,6 +267,8 @@ def preprocess(
         As in :func:`bandpass`.
     scaling : {"min_max", "z_score", "fixed_scale", "millivolt"}
         One of the functions of this module.
+    given : sequence of str
+        Names of the leads of ``x``, in their order.
 
     Returns
     -------
@@ -234,7 +288,7 @@ def preprocess(
     """
     if scaling not in SCALINGS:
         raise SettingError(f"preprocess: scaling={scaling!r}, but it must be {' or '.join(SCALINGS)}")
-    chosen = select_leads(x, leads)
+    chosen = select_leads(x, leads, given)
     _refuse_other_units(chosen)
     filtered = bandpass(chosen, fs, zero_phase=zero_phase)
     # A constant that is not zero leaves the causal filter as a decaying step, which scaling would blow up
@@ -252,17 +306,14 @@ class SignalRecipe:
     leads : tuple of str
         Names of the L leads, in order.
     scaling : {"min_max", "z_score", "fixed_scale", "millivolt"}
-        As for :func:`preprocess`, after the band-pass.
+        How voltages are scaled after the band-pass. See :func:`preprocess`.
     zero_phase : bool
-        As for :func:`bandpass`.
-    window : int, optional
-        Samples that the network reads at a time; None: all.
-    views : int
-        With a window: 0 takes one at a random place each time a record is asked for, which PyTorch's global
-        random numbers choose; V takes V of them at equal distances, from the first sample to the last.
-    gain : float
-        With a window at a random place: each lead is multiplied by a random number between 1 / (1 + gain) and
-        1 + gain, on a logarithmic scale. 0 leaves voltages as they are.
+        Filter forward and back, so that no wave moves. See :func:`bandpass`.
+    crop : int, optional
+        Samples that the network reads at a time, at a random place while it learns; by default all.
+    eval_crops : int
+        Number V of crops whose logits are averaged when the network is asked. They lie at equal distances, from the
+        first sample to the last; a single one lies in the middle.
 
     Raises
     ------
@@ -273,27 +324,38 @@ class SignalRecipe:
     leads: tuple[str, ...] = IMAGE_LEADS
     scaling: str = "z_score"
     zero_phase: bool = False
-    window: int | None = None
-    views: int = 0
-    gain: float = 0.0
+    crop: int | None = None
+    eval_crops: int = 1
 
     def __post_init__(self):
-        object.__setattr__(self, "leads", tuple(self.leads))
-        right = self.leads and set(self.leads) <= set(LEADS)
-        self._need("leads", right, f"some of {', '.join(LEADS)}")
-        self._need("scaling", self.scaling in SCALINGS, " or ".join(SCALINGS))
-        self._need("window", self.window is None or self.window >= 2, "at least 2 samples, or None")
-        self._need("views", self.views >= 0 and (self.window or not self.views), "0 or more, and 0 without a window")
-        is_drawn = self.window is not None and not self.views
-        self._need("gain", self.gain == 0 or (is_drawn and 0 < self.gain < np.inf), "0, or above with random windows")
+        check_common(self, "signals", SCALINGS)
 
-    def _need(self, name: str, right: object, allowed: str) -> None:
-        if not right:
-            raise SettingError(f"signals: {name}={getattr(self, name)!r} isn't allowed; it must be {allowed}")
+    def apply(self, x: np.ndarray, fs: float = 100, given: Sequence[str] = LEADS) -> np.ndarray:
+        """Prepare records (N, L', T) in mV, sampled at `fs` Hz, whose L' leads are called as `given` says.
 
-    def apply(self, x: np.ndarray, fs: float = 100) -> np.ndarray:
-        """Prepare records (N, 12, T) in mV, sampled at `fs` Hz: (N, L, T) float32. Errors as :func:`preprocess`."""
-        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling)
+        Returns
+        -------
+        (N, L, T) float32 array
+
+        Raises
+        ------
+        DataError, SettingError
+            As :func:`preprocess`.
+        """
+        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given)
+
+
+def check_common(recipe: object, part: str, scalings: Collection[str]) -> None:
+    """SettingError for a leads, scaling, zero_phase, crop or eval_crops that isn't allowed; leads become a tuple."""
+    object.__setattr__(recipe, "leads", (recipe.leads,) if isinstance(recipe.leads, str) else tuple(recipe.leads))
+    leads, crop, crops = recipe.leads, recipe.crop, recipe.eval_crops
+    right = leads and set(leads) <= set(LEADS) and len(set(leads)) == len(leads)
+    check_setting(part, "leads", leads, right, f"some of {', '.join(LEADS)}, each once")
+    check_setting(part, "scaling", recipe.scaling, recipe.scaling in tuple(scalings), " or ".join(scalings))
+    check_setting(part, "zero_phase", recipe.zero_phase, isinstance(recipe.zero_phase, bool), "True or False")
+    check_setting(part, "crop", crop, crop is None or is_whole(crop, 2), "at least 2 samples, or None")
+    right = is_whole(crops, 1) and (crop or crops == 1)
+    check_setting(part, "eval_crops", crops, right, "at least 1, and 1 without a crop")
 
 
 def _finite(x: np.ndarray, caller: str) -> np.ndarray:

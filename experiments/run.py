@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -31,6 +32,7 @@ from scipy.special import expit, logit
 from ecgcourse import datasets, metrics, models, practice, ptbxl, training
 from ecgcourse.errors import EcgCourseError, SettingError
 from ecgcourse.files import whole_file
+from ecgcourse.recipe import Recipe
 from ecgcourse.workers import spread
 
 HERE = Path(__file__).resolve().parent
@@ -52,12 +54,10 @@ class Arm:
     settings : dict
         Of the model.
     images, signals : dict
-        Of :class:`ecgcourse.datasets.ImageRecipe` and :class:`ecgcourse.signals.SignalRecipe`, other than what the
+        Of :class:`ecgcourse.recipe.ImageRecipe` and :class:`ecgcourse.recipe.SignalRecipe`, other than what the
         model decides.
-    views : int
-        Views per record when judging; only with windows.
     training : dict
-        Of :class:`ecgcourse.training.TrainConfig`.
+        Of :class:`ecgcourse.config.TrainConfig`.
     pretraining : dict
         What differs from `training` in a training on the whole practice set before; empty for no such training. Every
         seed goes on from the same weights. Not for judging on the practice set, whose judged records were seen.
@@ -74,7 +74,6 @@ class Arm:
     settings: dict = field(default_factory=dict)
     images: dict = field(default_factory=dict)
     signals: dict = field(default_factory=dict)
-    views: int = 0
     training: dict = field(default_factory=dict)
     pretraining: dict = field(default_factory=dict)
     against: str = ""
@@ -182,9 +181,7 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
         return
     try:
         with torch.device("meta"):
-            model = models.create(arm.model, **arm.settings)
-        for judging in (False, True):
-            _recipes(arm, model, judging)
+            model = _made(arm)
         training.TrainConfig.from_dict(arm.training)
         training.TrainConfig.from_dict(arm.training | arm.pretraining)
     except (EcgCourseError, TypeError) as error:
@@ -193,21 +190,17 @@ def _try(arm: Arm, before: dict[str, Arm], where: str) -> None:
         raise SettingError(f"{where}: frozen parts and pretraining don't go together; leave one of them out")
 
 
-def _recipes(arm: Arm, model: torch.nn.Module, judging: bool) -> dict:
-    """What :func:`ecgcourse.datasets.prepare` makes for a model, for training or for judging."""
-    wanted_images, wanted = models.image_recipe(model, judging), models.signal_recipe(model)
-    images = dataclasses.replace(wanted_images, **_judged(arm.images, arm, judging)) if wanted_images else None
-    signals = dataclasses.replace(wanted, **_judged(arm.signals, arm, judging)) if wanted else None
-    return {"images": images, "signals": signals} | ({"size": model.settings["size"]} if images else {})
-
-
-def _judged(recipe: dict, arm: Arm, judging: bool) -> dict:
-    """A recipe for learning or for judging: what is random while learning is not while judging."""
-    if not judging:
-        return recipe
-    fixed = {name: value for name, value in recipe.items() if name not in ("gain", "shift")}
-    views = arm.views or int("window" in recipe)
-    return fixed | ({"views": views} if views else {})
+def _made(arm: Arm) -> torch.nn.Module:
+    """The model of an arm, with random weights, for its recipe."""
+    settings = {name: value for name, value in arm.settings.items() if name != "in_channels"}
+    with torch.device("meta"):
+        own = models.create(arm.model, **settings).recipe
+    parts = {name: getattr(own, name) for name in ("images", "signals")}
+    changed = {
+        name: dataclasses.replace(part, **getattr(arm, name)) for name, part in parts.items() if part is not None
+    }
+    settings = {name: value for name, value in settings.items() if name not in ("leads", "size")}
+    return models.create(arm.model, dataclasses.replace(own, **changed), **settings)
 
 
 # --- training and judging
@@ -217,13 +210,13 @@ def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, tes
     """Train on some records, (N,) numbers, and return the probabilities (M, K) of M others."""
     config = _config(arm.training, seed)
     training.seed_everything(seed)
-    model = _pretrained(arm) if arm.pretraining else models.create(arm.model, **arm.settings)
+    model = _pretrained(arm) if arm.pretraining else _made(arm)
     if model.settings.get("freeze"):
         # Parts that stay as they are have to know something first.
         parts = {name: getattr(model, name) for name in ("signal_model", "image_model")}
-        model.adopt(**{name: _trained(part.settings, arm, config, data, train) for name, part in parts.items()})
-    training.fit(model, _prepared(arm, model, config, data, train, judging=False), None, config)
-    test_set = _prepared(arm, model, config, data, test, judging=True)
+        model.adopt(**{name: _trained(_part(model, part), config, data, train) for name, part in parts.items()})
+    training.fit(model, _prepared(model, config, data, train), None, config)
+    test_set = _prepared(model, config, data, test)
     return training.predict(model, test_set, config.batch_size, config.device, config.precision)[1]
 
 
@@ -239,7 +232,7 @@ def _pretrained(arm: Arm) -> torch.nn.Module:
     if not path.exists():
         data = Records.open(practice.write(practice.default_folder()))
         config = _config(before.training, seed=0)
-        training.save_checkpoint(path, _trained({"name": arm.model, **arm.settings}, before, config, data, slice(None)))
+        training.save_checkpoint(path, _trained(lambda: _made(before), config, data, slice(None)))
     return training.load_checkpoint(path)
 
 
@@ -247,26 +240,27 @@ def _digest(made_of: list, more: bytes = b"") -> str:
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode() + more).hexdigest()[:24]
 
 
+def _part(whole: torch.nn.Module, part: torch.nn.Module) -> Callable[[], torch.nn.Module]:
+    """What makes a part of a fusion alone, fed as it is there."""
+    kinds = {name: getattr(whole.recipe, name) for name in part.inputs}
+    settings = {name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "size")}
+    return lambda: models.create(recipe=Recipe(**kinds), **settings)
+
+
 def _trained(
-    settings: dict, arm: Arm, config: training.TrainConfig, data: "Records", train: np.ndarray | slice
+    make: Callable[[], torch.nn.Module], config: training.TrainConfig, data: "Records", train: np.ndarray | slice
 ) -> torch.nn.Module:
     training.seed_everything(config.seed)
-    model = models.create(**settings)
-    training.fit(model, _prepared(arm, model, config, data, train, judging=False), None, config)
+    model = make()
+    training.fit(model, _prepared(model, config, data, train), None, config)
     return model
 
 
 def _prepared(
-    arm: Arm,
-    model: torch.nn.Module,
-    config: training.TrainConfig,
-    data: "Records",
-    rows: np.ndarray | slice,
-    judging: bool,
+    model: torch.nn.Module, config: training.TrainConfig, data: "Records", rows: np.ndarray | slice
 ) -> datasets.AnyDataset:
-    recipes = _recipes(arm, model, judging)
     place = training.pick_device(config.device)
-    return datasets.prepare(data.voltages[rows], data.labels[rows], device=place, **recipes)
+    return datasets.prepare(data.voltages[rows], data.labels[rows], device=place, recipe=model.recipe)
 
 
 @dataclass(frozen=True)

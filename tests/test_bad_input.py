@@ -89,12 +89,12 @@ def read_history(places: Places) -> None:
 
 
 def read_thresholds(places: Places) -> None:
-    found, _ = cli._read_thresholds(places.run / runs.THRESHOLDS)
+    found, _ = cli._thresholds(models.create("compact", size=16), places.run / runs.THRESHOLDS)
     assert found.shape == (4,) and ((found >= 0) & (found <= 1)).all()
 
 
 def read_settings(places: Places) -> None:
-    assert cli._precision_of(places.run) in training.PRECISIONS
+    assert runs.precision_of(places.run) in training.PRECISIONS
 
 
 def read_starts(places: Places) -> None:

@@ -22,7 +22,7 @@ from matplotlib import image as matplotlib_image
 from mirror import Mirror
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from ecgcourse import datasets, evaluation, models, practice, ptbxl, training
+from ecgcourse import datasets, evaluation, practice, ptbxl, training
 from ecgcourse.cli import main
 from ecgcourse.errors import EcgCourseWarning
 
@@ -285,7 +285,7 @@ def test_a_report_is_scikit_learns_arithmetic_on_the_predictions(
         assert content["per_class"][name]["auroc"]["value"] == pytest.approx(expected)
     assert content["thresholds"] == thresholds and content["partition"] == "test"
     assert content["n_records"] == len(test) and content["synthetic"] is True
-    assert content["data"] == str(practice_root) and str(run / "thresholds.json") in content["thresholds_from"]
+    assert content["data"] == str(practice_root) and str(run / "best.pt") in content["thresholds_from"]
     assert "synthetic practice set" in printed and f"{content['macro']['auroc']['value']:.3f}" in printed
     for name in ("roc_test.png", "confusion_test.png"):
         assert matplotlib_image.imread(run / name).ndim == 3
@@ -306,6 +306,8 @@ def test_written_images_are_judged_like_rendered_ones(
 def test_without_thresholds_one_half_is_used_and_said(
     copied_run: Path, practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
+    content = torch.load(copied_run / "best.pt", weights_only=True)
+    torch.save(content | {"thresholds": None}, copied_run / "best.pt")
     (copied_run / "thresholds.json").unlink()
     assert command("evaluate", copied_run, "--data", practice_root, "--json", tmp_path / "m.json") == 0
     assert "thresholds: 0.5 for every class" in capsys.readouterr().out
@@ -345,6 +347,8 @@ def test_damaged_settings_are_refused(
 def test_damaged_thresholds_are_refused(
     content: str, copied_run: Path, practice_root: Path, capsys: pytest.CaptureFixture[str]
 ):
+    kept = torch.load(copied_run / "best.pt", weights_only=True)
+    torch.save(kept | {"thresholds": None}, copied_run / "best.pt")
     (copied_run / "thresholds.json").write_text(content)
     assert "thresholds.json holds no thresholds" in refusal(capsys, "evaluate", copied_run, "--data", practice_root)
 
@@ -526,29 +530,33 @@ def test_a_folder_that_can_not_be_written_is_named(
         (["evaluate"], "RUN"),
         (["train", "--epoch-count", "3"], "--epoch-count"),
         (["train", "--epochs", "many"], "many"),
-        (["train", "--epochs", "0"], "--epochs: '0' isn't allowed"),
-        (["train", "--learning-rate", "nan"], "--learning-rate: 'nan' isn't allowed"),
+        (["train", "--epochs", "0"], "epochs=0 isn't allowed"),
+        (["train", "--learning-rate", "nan"], "learning_rate=nan isn't allowed"),
         (["train", "--optimizer", "lbfgs"], "lbfgs"),
         (["train", "--device", "gpu"], "device='gpu'"),
         (["train", "--device", "cuda:99"], "device='cuda:99' isn't there"),
-        (["train", "--patience", "-1"], "--patience: '-1' isn't allowed"),
-        (["train", "--size", "0"], "--size: '0' isn't allowed"),
+        (["train", "--patience", "-1"], "patience=-1 isn't allowed"),
+        (["train", "--size", "0"], "size=0"),
         (["train", "--model", "resnets"], "no model is called 'resnets'"),
-        (["train", "--model", "gru", "--size", "64"], "model 'gru' cannot be made with {'size': 64}"),
+        (["train", "--model", "gru", "--size", "64"], "model 'gru' takes no images; leave --images.size out"),
         (["train", "--set", "hidden"], "'hidden' isn't NAME=VALUE"),
         (["train", "--model", "gru", "--set", "hidden=NaN"], "hidden=nan"),
         (["train", "--model", "gated_fusion", "--set", "signal=vgg"], "a model that takes signals alone is needed"),
         (["train", "--filters", "0"], "--filters: '0' isn't allowed"),
         (["train", "--size", "66"], "size=66"),
         (["images", "out", "--partition", "9"], "'9'"),
-        (["images", "out", "--size", "0"], "--size: '0' isn't allowed; it must be a whole number from 1 to 4096"),
+        (["images", "out", "--size", "0"], "size=0 isn't allowed; it must be a whole number of pixels from 1 to 4096"),
         (["practice", "out", "--records", "0"], "--records: '0' isn't allowed"),
         (["practice", "out", "--seed", "-1"], "--seed: '-1' isn't allowed"),
-        (["images", "out", "--size", "-1"], "--size: '-1'"),
-        (["train", "--l2-decay", "inf"], "--l2-decay: 'inf'"),
+        (["images", "out", "--size", "-1"], "size=-1"),
+        (["train", "--signals.crop", "9"], "model 'alexnet' takes no signals; leave --signals.crop out"),
+        (["train", "--images.leads", "I,X"], "leads=('I', 'X')"),
+        (["train", "--task", "fun"], "fun"),
+        (["train", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["train", "--l2-decay", "inf"], "weight_decay=inf"),
         (["train", "--dropout", "1"], "at least 0 and below 1"),
         (["train", "--learning-rate", "0"], "a number above 0"),
-        (["train", "--workers", "9999"], "--workers"),
+        (["train", "--workers", "9999"], "workers=9999"),
         (["train", "--size", "4096", "--filters", "4096"], "choose a smaller --size or --filters"),
         (["evaluate", "run", "--batch-size", "1e3"], "--batch-size"),
     ],
@@ -851,10 +859,7 @@ def test_any_model_is_trained_and_judged(name: str, settings: tuple[str, ...], p
         command("evaluate", tmp_path, "--data", practice_root, "--partition", "val", "--json", tmp_path / "m.json") == 0
     )
     model = training.load_checkpoint(tmp_path / "best.pt")
-    recipe = models.signal_recipe(model)
-    images = models.image_recipe(model, judging=True)
-    size = model.settings.get("size", 256)
-    dataset = datasets.from_data(practice_root, "val", size, images=images, signals=recipe)
+    dataset = datasets.from_data(practice_root, "val", recipe=model.recipe)
     y_true, y_prob = training.predict(model, dataset, device="cpu")
     report = json.loads((tmp_path / "m.json").read_text())
     found = [report["per_class"][name]["auroc"]["value"] for name in ptbxl.CLASSES]

@@ -168,7 +168,8 @@ def test_a_partition_that_was_not_written_is_told_how(written: Path):
 
 def test_images_of_another_size_are_refused(written: Path):
     with pytest.raises(DataError, match=f"{SIZE} pixels wide, but size 256"):
-        datasets.from_data(written, "train")
+        datasets.from_data(written, "train", 256)
+    assert datasets.from_data(written, "train").recipe == datasets.ImageRecipe(size=SIZE)
 
 
 @pytest.mark.parametrize("settings", [{"partition": "training"}, {"partition": "train", "size": 0}])
@@ -418,11 +419,10 @@ def test_a_dataset_that_no_other_process_could_know_is_refused():
         iter(datasets.loader(dataset, 2, workers=2))
 
 
-def test_workers_are_refused_where_images_are_not_on_the_cpu():
+def test_data_on_another_device_are_prepared_there_whatever_the_number_of_workers():
     dataset = one_of_a_kind()
     dataset.labels = dataset.labels.to("meta")
-    with pytest.raises(SettingError, match="workers=1.*meta.*workers=0"):
-        datasets.loader(dataset, 5, workers=1)
+    assert datasets.loader(dataset, 5, workers=3).num_workers == 0
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"batch_size": 4, "workers": -1}])
@@ -547,58 +547,88 @@ def test_a_recipe_may_ask_for_other_leads():
     assert dataset[:][0].shape == (2, 2, SIZE, SIZE)
 
 
-def test_views_are_windows_at_equal_distances():
+def test_eval_crops_lie_at_equal_distances_or_in_the_middle():
     x, labels = some_signals()
-    recipe = datasets.ImageRecipe(window=20, views=4)
-    dataset = datasets.RenderedImages(x, labels, 20, recipe=recipe)
+    recipe = datasets.ImageRecipe(size=20, crop=20, eval_crops=4)
+    dataset = datasets.RenderedImages(x, labels, recipe=recipe)
     (images,), label = dataset[[4, 1]]
     assert images.shape == (2, 4, 9, 20, 20) and label.shape == (2, 4)
     for place, start in enumerate((0, 10, 20, 30)):
         expected = fields.images(x[1, :, start : start + 20].astype(np.float32), 20)
         assert np.abs(images[1, place].numpy().astype(int) - expected).max() <= 1
     assert torch.equal(dataset[4][0].inputs, images[0])
+    one = datasets.RenderedImages(x, labels, recipe=datasets.ImageRecipe(size=20, crop=20))
+    middle = fields.images(x[1, :, 15:35].astype(np.float32), 20)
+    assert np.abs(one[[4, 1]][0][1].numpy().astype(int) - middle).max() <= 1
 
 
-def test_random_windows_lie_everywhere_in_the_record_and_follow_the_seed():
-    # A ramp: the recurrence plot of a window is the same everywhere, its transitions are not.
+def drawn(dataset: datasets.AnyDataset, times: int, seed: int = 0, **augmentation) -> torch.Tensor:
+    """What a network would learn from the first record of a dataset in so many epochs."""
+    how = {"augmentation": datasets.Augmentation(**augmentation)}
+    batches = datasets.loader(torch.utils.data.Subset(dataset, [0] * times), times, seed=seed, **how)
+    return next(iter(batches))[0]
+
+
+def test_random_crops_lie_everywhere_in_the_record_and_follow_the_seed():
+    # A ramp: the recurrence plot of a crop is the same everywhere, its transitions are not.
     x = np.linspace(0, 1, 50)[None, None].repeat(3, axis=1)
-    dataset = datasets.RenderedImages(x, np.zeros((1, 4)), 20, recipe=datasets.ImageRecipe(window=20))
-    torch.manual_seed(0)
-    images = dataset[[0] * 400][0]
+    dataset = datasets.RenderedImages(x, np.zeros((1, 4)), recipe=datasets.ImageRecipe(size=20, crop=20, eval_crops=3))
+    images = drawn(dataset, 400)
     expected = {fields.images(x[0, :, start : start + 20].astype(np.float32), 20)[1].tobytes() for start in range(31)}
     found = {image[1].numpy().tobytes() for image in images}
     assert found <= expected and len(found) > 0.8 * len(expected)
-    torch.manual_seed(0)
-    assert torch.equal(dataset[[0] * 400][0], images)
+    torch.manual_seed(1)
+    assert torch.equal(drawn(dataset, 400), images)
+    assert not torch.equal(drawn(dataset, 400, seed=1), images)
 
 
-def test_a_shift_turns_each_record_round_by_another_number_of_samples():
+def test_a_circular_shift_turns_each_record_round_by_another_number_of_samples():
     x, labels = some_signals()
-    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(shift=True))
-    torch.manual_seed(0)
-    images = dataset[[3] * 200][0]
-    turned = np.stack([np.roll(x[3], by, axis=-1) for by in range(x.shape[-1])]).astype(np.float32)
+    dataset = datasets.RenderedImages(x, labels, SIZE)
+    images = drawn(dataset, 200, roll=True)
+    turned = np.stack([np.roll(x[0], by, axis=-1) for by in range(x.shape[-1])]).astype(np.float32)
     expected = {image.tobytes() for image in render.render(turned, SIZE)}
     found = {image.numpy().tobytes() for image in images}
     assert found <= expected and len(found) > 0.9 * len(expected)
-    torch.manual_seed(0)
-    assert torch.equal(dataset[[3] * 200][0], images)
-    with pytest.raises(SettingError, match="workers"):
-        datasets.loader(dataset, 2, workers=2)
+
+
+def test_signals_and_images_are_cropped_and_shifted_alike():
+    x, labels = some_signals()
+    read = datasets.Signals(x, labels, recipe=signals.SignalRecipe(crop=20))
+    both = datasets.SignalsAndImages(
+        read, datasets.RenderedImages(x, labels, recipe=datasets.ImageRecipe(size=20, crop=20))
+    )
+    found, images = drawn(both, 30, roll=True)
+    assert torch.equal(render.render(found, 20), images) and len(set(found[:, 0, 0].tolist())) > 10
+
+
+@pytest.mark.parametrize("share", [(0, 1), (1, 3)])
+def test_what_is_drawn_depends_neither_on_workers_nor_on_processes(share: tuple[int, int]):
+    x, labels = some_signals()
+    read = datasets.Signals(x, labels, recipe=signals.SignalRecipe(crop=20))
+    augmentation = datasets.Augmentation(gain=0.5, roll=True)
+
+    def epoch(**how) -> list[torch.Tensor]:
+        return [each for each, _ in datasets.loader(read, 4, True, 3, augmentation=augmentation, **how)]
+
+    alone = epoch()
+    ours = [batch[(share[0] - 4 * number) % share[1] :: share[1]] for number, batch in enumerate(alone)]
+    assert all(map(torch.equal, epoch(workers=2, share=share), ours))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"window": 10, "views": 2, "shift": True},
         {"fields": ()},
         {"fields": ("GAF", "GAF")},
         {"fields": ("XYZ",)},
         {"leads": ("I", "V9")},
         {"leads": ()},
-        {"window": 1},
-        {"views": 2},
-        {"window": 10, "views": -1},
+        {"crop": 1},
+        {"eval_crops": 2},
+        {"crop": 10, "eval_crops": 0},
+        {"size": 0},
+        {"mtf_white": 0.5},
         {"scaling": "z_score"},
     ],
 )
@@ -607,13 +637,20 @@ def test_recipes_are_checked(settings: dict):
         datasets.ImageRecipe(**settings)
 
 
-def test_a_window_fits_into_its_record_and_needs_one_process():
+def test_a_crop_fits_into_its_record():
     x, labels = some_signals()
-    with pytest.raises(SettingError, match="window=51, but the signals have 50"):
-        datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=51))
-    dataset = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=20))
-    with pytest.raises(SettingError, match="workers"):
-        datasets.loader(dataset, 2, workers=2)
+    with pytest.raises(SettingError, match="crop=51, but the signals have 50"):
+        datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(crop=51))
+
+
+@pytest.mark.parametrize(
+    ("kind", "augmentation", "words"), [("images", {"gain": 0.1}, "gain=0.1"), ("tiff", {"roll": True}, "roll=True")]
+)
+def test_an_augmentation_that_the_data_cannot_have_is_refused(kind: str, augmentation: dict, words: str, written: Path):
+    x, labels = some_signals()
+    dataset = datasets.RenderedImages(x, labels, SIZE) if kind == "images" else datasets.TiffImages(written / "val")
+    with pytest.raises(SettingError, match=words):
+        datasets.loader(dataset, 2, augmentation=datasets.Augmentation(**augmentation))
 
 
 def test_signals_are_given_as_they_are():
@@ -631,34 +668,30 @@ def test_signals_are_given_as_they_are():
         datasets.Signals(x[0], labels)
 
 
-def test_windows_of_signals_are_views_or_random():
+def test_crops_of_signals_are_at_fixed_places_or_random():
     x = np.arange(30.0)[None, None].repeat(12, axis=1) + np.zeros((5, 1, 1))
     labels = some_signals()[1]
-    views = datasets.Signals(x, labels, recipe=signals.SignalRecipe(window=10, views=3))
-    (found,), _ = views[[4, 1]]
+    dataset = datasets.Signals(x, labels, recipe=signals.SignalRecipe(crop=10, eval_crops=3))
+    (found,), _ = dataset[[4, 1]]
     assert found.shape == (2, 3, 12, 10)
     np.testing.assert_array_equal(found[1, :, 0], [np.arange(start, start + 10) for start in (0, 10, 20)])
-    drawn = datasets.Signals(x, labels, recipe=signals.SignalRecipe(window=10))
-    starts = drawn[[0] * 500][0]
+    starts = drawn(dataset, 500)
     assert starts.shape == (500, 12, 10) and set(starts[:, 0, 0].tolist()) == set(range(21))
     np.testing.assert_array_equal(starts - starts[:, :, :1], np.zeros((500, 12, 1)) + np.arange(10))
 
 
 def test_each_lead_has_a_gain_of_its_own_in_training_only():
-    recipe = signals.SignalRecipe(window=10, gain=0.25)
-    dataset = datasets.Signals(np.ones((5, 3, 30)), some_signals()[1], recipe=recipe)
-    torch.manual_seed(0)
-    gains = dataset[[0] * 2000][0]
+    dataset = datasets.Signals(np.ones((5, 3, 30)), some_signals()[1])
+    gains = drawn(dataset, 2000, gain=0.25)
     assert torch.equal(gains, gains[:, :, :1].expand_as(gains))
     logarithms = gains[:, :, 0].log() / np.log(1.25)
     assert stats.kstest(logarithms.flatten(), stats.uniform(-1, 2).cdf).pvalue > 0.01
     assert np.abs(np.corrcoef(logarithms.T)[0, 1]) < 0.1
-    with pytest.raises(SettingError, match="gain"):
-        signals.SignalRecipe(window=10, views=2, gain=0.25)
+    assert (dataset[:][0] == 1).all()
 
 
 @pytest.mark.parametrize(
-    "settings", [{"leads": ()}, {"leads": ("X",)}, {"scaling": "loud"}, {"window": 0}, {"views": 1}]
+    "settings", [{"leads": ()}, {"leads": ("X",)}, {"scaling": "loud"}, {"crop": 0}, {"eval_crops": 2}]
 )
 def test_recipes_of_signals_are_checked(settings: dict):
     with pytest.raises(SettingError, match="signals: "):
@@ -682,9 +715,10 @@ def test_signals_and_images_of_other_records_are_refused():
     images = datasets.RenderedImages(x, labels, SIZE)
     with pytest.raises(DataError, match="different labels"):
         datasets.SignalsAndImages(datasets.Signals(x, 1 - labels), images)
-    windows = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(window=20))
-    with pytest.raises(SettingError, match="window"):
-        datasets.SignalsAndImages(datasets.Signals(x, labels), windows)
+    crops = datasets.RenderedImages(x, labels, SIZE, recipe=datasets.ImageRecipe(crop=20, eval_crops=3))
+    read = datasets.Signals(x, labels, recipe=signals.SignalRecipe(crop=20, eval_crops=2))
+    with pytest.raises(SettingError, match="eval_crops=3, but signals.eval_crops=2"):
+        datasets.SignalsAndImages(read, crops)
 
 
 def test_data_are_opened_as_the_recipes_say(practice_root: Path):
@@ -707,5 +741,5 @@ def test_data_are_opened_as_the_recipes_say(practice_root: Path):
 def test_a_folder_of_images_has_no_signals(written: Path):
     with pytest.raises(SettingError, match="folder of images"):
         datasets.from_data(written, "val", SIZE, signals=signals.SignalRecipe())
-    with pytest.raises(SettingError, match="neither"):
+    with pytest.raises(SettingError, match="needs images or signals"):
         datasets.prepare(np.zeros((1, 12, 100)), np.zeros((1, 4)), images=None)

@@ -10,17 +10,29 @@ from sklearn import metrics as sk
 from ecgcourse import evaluation
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.ptbxl import CLASSES
+from ecgcourse.recipe import Task
 
 SHARES = (0.3, 0.25, 0.2, 0.12)
 
 
-def predictions(n_records, seed=0, decimals=2):
-    """Labels of four classes and probabilities that know something about them; rounding makes ties."""
+SIX = ("normal", "infarction", "ST/T change", "bundle branch block", "macro", "HYP")
+
+
+def predictions(n_records, seed=0, decimals=2, shares=SHARES):
+    """Labels of K classes and probabilities that know something about them; rounding makes ties."""
     rng = np.random.default_rng(seed)
-    y_true = (rng.random((n_records, 4)) < SHARES).astype(int)
+    y_true = (rng.random((n_records, len(shares))) < shares).astype(int)
     y_true[0], y_true[1] = 0, 1
     y_prob = np.clip(0.25 * y_true + rng.normal(0.4, 0.2, y_true.shape), 0, 1)
     return y_true, np.round(y_prob, decimals)
+
+
+def exactly_one(n_records, seed=0, n_classes=6):
+    """Labels of which each record has one, and probabilities that sum to 1, with ties."""
+    rng = np.random.default_rng(seed)
+    y_true = np.eye(n_classes, dtype=int)[np.r_[:n_classes, rng.integers(n_classes, size=n_records - n_classes)]]
+    y_prob = np.round(rng.random(y_true.shape) + 0.4 * y_true, 1) + 1e-3
+    return y_true, y_prob / y_prob.sum(axis=1, keepdims=True)
 
 
 def scikit_learn_rows(y_true, y_prob, y_pred):
@@ -214,3 +226,69 @@ def test_printed_report_holds_its_numbers():
     assert row[1:] == [f"{value:.3f}" for value in result.to_frame()["auroc"]]
     span = lines[[line.startswith("AUROC") for line in lines].index(True) + 1].split()
     assert span[5] == f"{result.low.at['pooled', 'auroc']:.3f}-{result.high.at['pooled', 'auroc']:.3f}"
+
+
+@pytest.mark.parametrize("names", [("AFIB",), ("NORM", "MI", "STTC", "CD", "HYP")], ids=len)
+def test_classes_of_any_number_and_name(names):
+    y_true, y_prob = predictions(300, shares=np.linspace(0.2, 0.4, len(names)))
+    result = evaluation.report(y_true, y_prob, n_bootstrap=20, task=Task(names))
+    frame = result.to_frame()
+    np.testing.assert_allclose(frame[list(evaluation.METRICS)], scikit_learn_rows(y_true, y_prob, y_prob >= 0.5))
+    assert list(frame.index) == [*names, "macro", "pooled"]
+    assert result.classes == names == tuple(result.to_dict()["per_class"]) == tuple(result.to_dict()["thresholds"])
+    assert all(name in str(result) for name in names)
+    assert result.matrix is None is result.overall_accuracy
+    assert not {"matrix", "overall_accuracy"} & result.to_dict().keys()
+
+
+def test_multiclass_equals_scikit_learn():
+    y_true, y_prob = exactly_one(400)
+    result = evaluation.report(y_true, y_prob, thresholds="ignored", n_bootstrap=20, task=Task(SIX, "multiclass"))
+    true, predicted = y_true.argmax(axis=1), y_prob.argmax(axis=1)
+    np.testing.assert_array_equal(result.matrix, sk.confusion_matrix(true, predicted))
+    assert result.overall_accuracy["value"] == pytest.approx(sk.accuracy_score(true, predicted))
+    for average, found in (("macro", result.macro), ("micro", result.pooled)):
+        assert found["f1"] == pytest.approx(sk.f1_score(true, predicted, average=average))
+        assert found["sensitivity"] == pytest.approx(sk.recall_score(true, predicted, average=average))
+        assert found["auroc"] == pytest.approx(sk.roc_auc_score(true, y_prob, multi_class="ovr", average=average))
+    y_pred = np.eye(6)[predicted]
+    np.testing.assert_allclose(result.to_frame()[list(evaluation.METRICS)], scikit_learn_rows(y_true, y_prob, y_pred))
+    assert result.thresholds is None
+
+
+def test_multiclass_intervals_are_percentiles_of_plain_resamples():
+    y_true, y_prob = exactly_one(60, n_classes=3)
+    result = evaluation.report(y_true, y_prob, n_bootstrap=40, seed=7, task=Task(SIX[:3], "multiclass"))
+    picks = np.random.default_rng(7).integers(60, size=(40, 60))
+    draws = (y_true.argmax(axis=1) == y_prob.argmax(axis=1))[picks].mean(axis=1)
+    found = result.overall_accuracy
+    np.testing.assert_allclose([found["low"], found["high"]], np.percentile(draws, [2.5, 97.5]))
+
+
+def test_multiclass_report_in_print_and_json():
+    y_true, y_prob = exactly_one(400)
+    result = evaluation.report(y_true, y_prob, n_bootstrap=20, task=Task(SIX, "multiclass"))
+    loaded = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert loaded["thresholds"] is None
+    assert loaded["matrix"]["HYP"]["macro"] == result.matrix[5, 4]
+    assert loaded["overall_accuracy"] == result.overall_accuracy
+    # A class may be called as a row of means is.
+    assert loaded["per_class"]["macro"]["f1"]["value"] == pytest.approx(result.per_class["f1"].iloc[4])
+    assert loaded["macro"]["f1"]["value"] == pytest.approx(result.per_class["f1"].mean())
+    lines = str(result).splitlines()
+    assert max(map(len, lines)) <= 120
+    assert f"accuracy {result.overall_accuracy['value']:.3f}" in lines[2]
+    # Six columns of 21 don't fit beside each other.
+    halves = [line.removeprefix("bundle branch block").split() for line in lines if line.startswith("bundle")]
+    assert [int(count) for half in halves[:2] for count in half] == result.matrix[3].tolist()
+    assert [int(count) for count in halves[2]] == result.confusion[3].tolist()
+
+
+def test_what_a_task_refuses():
+    y_true, y_prob = predictions(20)
+    with pytest.raises(SettingError, match=r"2 classes are named \(AFIB, PVC\), but the data have 4"):
+        evaluation.report(y_true, y_prob, task=Task(("AFIB", "PVC")))
+    one_hot, y_prob = exactly_one(20, n_classes=3)
+    one_hot[5] = [1, 0, 1]
+    with pytest.raises(DataError, match=r"y_true\[5\] has 2 classes, normal, ST/T change; .* exactly one"):
+        evaluation.report(one_hot, y_prob, task=Task(SIX[:3], "multiclass"))

@@ -27,8 +27,8 @@ training = { epochs = 1, device = "cpu", optimizer = "adamw" }
 [arms.plain]
 [arms.windows]
 settings = { leads = 12 }
-signals = { window = 300, gain = 0.2 }
-views = 3
+signals = { crop = 300, eval_crops = 3 }
+training = { gain = 0.2 }
 [arms.both]
 mean_of = ["plain", "windows"]
 [arms.weighed]
@@ -68,12 +68,12 @@ def test_the_experiments_can_be_read(run, path: Path):
     ("old", "new", "words"),
     [
         ("seeds = 2", "seed = 2", "'seed'; did you mean 'seeds'"),
-        ("views = 3", "view = 3", "arm 'windows'.*'view'; did you mean 'views'"),
+        ("signals = {", "signal = {", "arm 'windows'.*'signal'; did you mean 'signals'"),
         ("epochs = 1", "epoch = 1", "'epoch'; did you mean 'epochs'"),
-        ("window = 300", "windows = 300", "arm 'windows': .*windows"),
+        ("crop = 300", "window = 300", "arm 'windows': .*window"),
         ("filters = 2", "filter = 2", "arm 'plain': .*filter"),
         ('"plain", "windows"', '"plain", "window"', "no arm 'window' above it"),
-        ("signals = { window = 300, gain = 0.2 }", "", "arm 'windows': .*views=3"),
+        ("crop = 300, ", "", "arm 'windows': .*eval_crops=3"),
         ('model = "resnet1d"', 'model = "resnet9d"', "no model is called 'resnet9d'"),
         ("seeds = 2", "seeds = ", "can't be read"),
         ("seeds = 2", "seeds = 0", "seeds=0, but a whole number"),
@@ -94,13 +94,10 @@ def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: 
         run.read(tmp_path / "other.toml")
 
 
-def test_what_is_random_while_learning_is_not_while_judging(run):
-    model = run.models.create("compact", size=64)
-    arm = run.Arm(model="compact", images={"shift": True, "window": 128}, views=4)
-    assert run._recipes(arm, model, False)["images"] == run.datasets.ImageRecipe(shift=True, window=128)
-    assert run._recipes(arm, model, True)["images"] == run.datasets.ImageRecipe(window=128, views=4)
-    once = run.Arm(model="compact", images={"shift": True})
-    assert run._recipes(once, model, True)["images"] == run.datasets.ImageRecipe()
+def test_a_model_is_made_for_the_recipe_of_its_arm(run):
+    made = run._made(run.Arm(model="compact", settings={"size": 64}, images={"fields": ["RP"], "crop": 128}))
+    assert made.recipe.images == run.datasets.ImageRecipe(size=64, fields=("RP",), crop=128)
+    assert made.settings["in_channels"] == 3
 
 
 def test_folds_are_kept_apart(run, small_root: Path):
@@ -182,9 +179,9 @@ optimizer = "adamw"
     trained = []
     original = run._trained
 
-    def watched(settings, *others):
-        trained.append(settings["name"])
-        return original(settings, *others)
+    def watched(make, *others):
+        trained.append(make().settings["name"])
+        return original(make, *others)
 
     run._trained = watched
     assert run.train_and_judge(arm, 0, data, *data.splits(False)[0]).shape[1] == 4

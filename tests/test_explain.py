@@ -12,6 +12,7 @@ from torch import nn
 from ecgcourse import datasets, explain, models, signals
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.ptbxl import CLASSES
+from ecgcourse.recipe import Task
 
 RNG = np.random.default_rng(0)
 WITH_MAPS = [name for name in models.names() if models.inputs(name) in (("images",), ("signals",))]
@@ -340,12 +341,37 @@ def test_an_explanation_without_order_has_no_correlation():
     assert np.isnan(found[0]) and found[1] == pytest.approx(-1)
 
 
+@pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
+def test_classes_are_those_of_the_task(kind):
+    task = Task(("AFIB", "NORM", "MI", "PVC", "LBBB"), kind)
+    torch.manual_seed(0)
+    model = models.create("resnet1d", classes=task, filters=4).eval()
+    (x,) = batch(model, 2)
+    oracle = captum.attr.IntegratedGradients(model).attribute(x, target=4, n_steps=8, method="gausslegendre")
+    assert_close(explain.integrated_gradients(model, x, "LBBB", steps=8), oracle)
+    oracle = grad_cam_of_captum(model, x, explain.map_layer(model, x), 1)
+    np.testing.assert_allclose(explain.grad_cam(model, x, "NORM"), oracle.detach().numpy(), rtol=1e-3, atol=1e-6)
+    for method in explain.METHODS.values():
+        with pytest.raises(SettingError, match="no class is called 'CD'; the classes are AFIB, NORM, MI, PVC, LBBB$"):
+            method(model, x, "CD")
+    assert explain.randomised(model, 1).task == task
+
+
+def test_classes_without_a_task_are_numbered():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(60, 2))
+    x = torch.ones(1, 3, 20)
+    found = explain.integrated_gradients(model, x, "class 1", steps=1)
+    np.testing.assert_allclose(found.ravel(), model[1].weight[1].detach().numpy(), rtol=1e-5)
+    with pytest.raises(SettingError, match="the classes are class 0, class 1$"):
+        explain.integrated_gradients(model, x, "MI")
+
+
 def test_randomised_weights_are_others_and_repeatable():
     model = settled("resnet1d")
     state = torch.get_rng_state()
     one, again, other = (explain.randomised(model, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
-    assert one.settings == model.settings
+    assert (one.settings, one.recipe, one.task) == (model.settings, model.recipe, model.task)
     weights = [each.features[1].weight for each in (model, one, again, other)]
     assert torch.equal(weights[1], weights[2])
     assert not torch.equal(weights[1], weights[0]) and not torch.equal(weights[1], weights[3])
@@ -422,9 +448,10 @@ def test_bad_data(call, words):
 
 
 def test_images_that_do_not_say_what_they_show_are_refused(records):
-    windows = datasets.prepare(*records, size=32, images=datasets.ImageRecipe(window=64, views=2))
-    with pytest.raises(SettingError, match="windows"):
-        explain.over_time(small("compact"), windows, [0], "MI")
+    for crops in (1, 2):
+        cropped = datasets.prepare(*records, size=32, images=datasets.ImageRecipe(crop=64, eval_crops=crops))
+        with pytest.raises(SettingError, match="crops"):
+            explain.over_time(small("compact"), cropped, [0], "MI")
     recipe = signals.SignalRecipe(leads=("I", "II", "V1", "V2"), scaling="millivolt")
     both = datasets.prepare(*records, size=32, signals=recipe)
     with pytest.raises(SettingError, match="different leads"):

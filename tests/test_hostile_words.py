@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgcourse import cli, datasets, download, integrity, original, practice, training
+from ecgcourse.models import checkpoint
 
 COMMANDS = next(each for each in cli._parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
 # What each command needs beside the word in question.
@@ -90,7 +91,7 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(datasets, "whole_folder", begin)
         # Before the model is made, which may be as large as the memory.
         patch.setattr(training, "seed_everything", begin)
-        patch.setattr(training, "_read_checkpoint", begin)
+        patch.setattr(checkpoint, "read_checkpoint", begin)
         yield here
 
 
@@ -114,7 +115,12 @@ def options_of(given_words: list[str]) -> dict:
 
 
 def assert_usable(value: object) -> None:
-    """A number that can be worked with, or text."""
+    """A number that can be worked with, or text, or several of them."""
+    if isinstance(value, tuple):
+        assert value
+        for each in value:
+            assert_usable(each)
+        return
     if isinstance(value, int | float):
         assert math.isfinite(value) and value >= 0
     else:

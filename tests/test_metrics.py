@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as sk
 
 from ecgcourse import metrics
-from ecgcourse.errors import DataError
+from ecgcourse.errors import DataError, SettingError
 from ecgcourse.ptbxl import CLASSES
 
 # Six records worked by hand; per class (columns MI, STTC, CD, HYP):
@@ -146,3 +146,35 @@ def test_shapes_must_agree():
 def test_bad_tables(table):
     with pytest.raises(DataError, match="the table"):
         metrics.sensitivity(table)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda names: metrics.check_labels([[0, 2]], classes=names), r"y_true\[0, 1\] \(PVC\) is 2"),
+        (lambda names: metrics.auroc([[0, 1], [1, 1]], [[0, 1], [0, 7]], names), r"y_prob\[1, 1\] \(PVC\) is 7"),
+        (lambda names: metrics.auroc([[0, 1], [1, 1]], [[0, 1], [0, 1]], names), "no negative record among 2 for PVC"),
+        (lambda names: metrics.fit_thresholds([[1, 0], [1, 1]], [[0, 1], [0, 1]], names), "negative .* for AFIB"),
+        (lambda names: metrics.specificity([[1, 1, 1, 1], [1, 1, 0, 0]], names), "specificity of PVC"),
+        (lambda names: metrics.check_exactly_one(np.array([[0, 1], [1, 1]]), names), r"y_true\[1\] has 2.*AFIB, PVC;"),
+        (lambda names: metrics.check_exactly_one(np.array([[0, 0], [1, 1]]), names), r"y_true\[0\] has no class"),
+    ],
+)
+def test_errors_name_the_classes_as_given(call, message):
+    with pytest.raises(DataError, match=message):
+        call(("AFIB", "PVC"))
+
+
+def test_another_number_of_names_is_an_error():
+    for call in (metrics.confusion, metrics.auroc, metrics.fit_thresholds):
+        with pytest.raises(SettingError, match=r"2 classes are named \(AFIB, PVC\), but the data have 4"):
+            call(Y_TRUE, Y_PRED, classes=("AFIB", "PVC"))
+
+
+def test_decisions():
+    y_prob = np.array([[0.2, 0.4, 0.4], [0.7, 0.2, 0.1], [0.3, 0.1, 0.6]])
+    np.testing.assert_array_equal(metrics.decide(y_prob, multiclass=True), [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(metrics.decide(y_prob, [0.3, 0.2, 0.6]), [[0, 1, 0], [1, 1, 0], [1, 0, 1]])
+    np.testing.assert_array_equal(metrics.decide(y_prob), y_prob >= 0.5)
+    with pytest.raises(DataError, match="not a probability"):
+        metrics.decide(5 * y_prob, multiclass=True)

@@ -9,10 +9,13 @@ from torch import nn
 from torch.nn import functional
 
 from ecgcourse import models, training
-from ecgcourse.datasets import ImageRecipe, prepare, to_float
+from ecgcourse.datasets import prepare, to_float
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.fields import taps
 from ecgcourse.models.alexnet_attention import SelfAttention
+from ecgcourse.models.network import Model
+from ecgcourse.recipe import ImageRecipe, Recipe, Task
+from ecgcourse.signals import SignalRecipe
 
 # Narrow and for small images, so that all of them are quick; what the defaults come to is counted without memory.
 SMALL = {
@@ -52,7 +55,8 @@ def one_thread():
 
 def small(name: str, seed: int = 0, **settings) -> nn.Module:
     torch.manual_seed(seed)
-    return models.create(name, **SMALL[name] | settings)
+    given = {setting: value for setting, value in SMALL[name].items() if setting != "size" or "recipe" not in settings}
+    return models.create(name, **given | settings)
 
 
 def batch(model: nn.Module, n_records: int = 4) -> list[torch.Tensor]:
@@ -189,26 +193,46 @@ def test_all_leads_or_those_of_the_images(name):
         wanted = models.signal_recipe(model)
         assert wanted.leads == names and wanted.scaling in ("z_score", "millivolt")
         assert model(*batch(model)).shape == (4, 4)
-    with pytest.raises(SettingError, match="leads=5"):
-        small(name, leads=5)
+    assert models.signal_recipe(small(name, leads=5)) is None
+    with pytest.raises(SettingError, match="leads=0"):
+        small(name, leads=0)
 
 
 def test_models_say_which_images_they_take():
     assert models.image_recipe(small("gru")) is None
-    for judging in (False, True):
-        assert models.image_recipe(small("compact"), judging) == ImageRecipe()
-        assert models.image_recipe(small("gated_fusion"), judging) == ImageRecipe()
+    for name in ("compact", "gated_fusion"):
+        model = small(name)
+        assert models.image_recipe(model) == ImageRecipe(size=model.settings["size"])
     for leads in (3, 12):
         model = small("compact_differences", leads=leads)
-        learning, judging = models.image_recipe(model), models.image_recipe(model, judging=True)
-        assert (learning.views, judging.views) == (0, 8)
-        assert learning == replace(judging, views=0)
-        assert len(learning.leads) == leads and learning.fields == ("DIF",)
+        recipe = models.image_recipe(model)
+        assert (len(recipe.leads), recipe.fields, recipe.eval_crops) == (leads, ("DIF",), 8)
         x = torch.rand(2, 12, 300).numpy()
-        dataset = prepare(x, torch.zeros(2, 4), size=32, images=learning)
+        dataset = prepare(x, torch.zeros(2, 4), images=replace(recipe, eval_crops=1))
         assert model(to_float(dataset[:][0])).shape == (2, 4)
-    with pytest.raises(SettingError, match="leads=5"):
-        small("compact_differences", leads=5)
+    assert models.image_recipe(small("compact_differences", leads=5)) is None
+
+
+RECIPES = {
+    "signals": SignalRecipe(("V5", "I"), crop=40, eval_crops=2),
+    "images": ImageRecipe(("V1",), ("GAF", "MTF", "RP"), 68),
+}
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_recipe_and_classes_make_the_model(name: str):
+    images = replace(RECIPES["images"], fields=("RP",)) if name == "compact_differences" else RECIPES["images"]
+    parts = {kind: {**RECIPES, "images": images}[kind] for kind in models.inputs(name)}
+    recipe, classes = Recipe(**parts), ("a", "b", "c")
+    model = small(name, recipe=recipe, classes=classes)
+    assert (model.recipe, model.task) == (recipe, Task(classes)) and isinstance(model, Model)
+    inputs = {"signals": torch.zeros(2, 2, 40), "images": torch.zeros(2, images.channels, 68, 68)}
+    assert model.eval()(*(inputs[kind] for kind in model.inputs)).shape == (2, 3)
+    with pytest.raises(SettingError, match="n_classes=4.*n_classes=3"):
+        small(name, recipe=recipe, classes=classes, n_classes=4)
+    other = Recipe(images=ImageRecipe()) if "images" not in parts else Recipe(signals=SignalRecipe())
+    with pytest.raises(SettingError, match=f"'{name}' takes .* but the recipe makes"):
+        small(name, recipe=other)
 
 
 def test_models_of_images_alone_want_no_signals():
@@ -294,11 +318,11 @@ def test_at_full_width_on_photographs_they_are_the_published_networks(name, sett
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
-def test_no_sample_of_a_window_is_stepped_over(size):
+def test_no_sample_of_a_crop_is_stepped_over(size):
     recipe = models.image_recipe(small("compact_differences"))
-    first, second, weight = taps(recipe.window, size)
+    first, second, weight = taps(recipe.crop, size)
     mixed = {*first[weight < 1], *second[weight > 0]}
-    assert mixed == set(range(recipe.window))
+    assert mixed == set(range(recipe.crop))
 
 
 def test_weights_of_compact_differences():

@@ -5,12 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy.signal import welch
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from ecgcourse import plots
-from ecgcourse.errors import DataError
+from ecgcourse import metrics, plots
+from ecgcourse.errors import DataError, SettingError
 from ecgcourse.ptbxl import CLASSES, LEADS
+from ecgcourse.recipe import Task
 
 MM = 25.4  # per inch
 FS = 100
@@ -31,6 +33,7 @@ HISTORY = pd.DataFrame(
         "auroc": [0.6, 0.7, 0.8, 0.81],
     }
 )
+MATRIX = RNG.integers(0, 300, (71, 71))
 COUNTED = pd.DataFrame(
     [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]], columns=CLASSES, dtype=bool, index=[7, 8, 9, 11]
 )
@@ -45,9 +48,28 @@ FIGURES = {
     "training_curves": lambda: plots.training_curves(HISTORY),
     "roc": lambda: plots.roc(Y_TRUE, Y_PROB, title="curves"),
     "confusion_tables": lambda: plots.confusion_tables(TABLE, title="tables"),
+    "confusion_matrix": lambda: plots.confusion_matrix(MATRIX[:6, :6], names(6), title="matrix"),
     "class_counts": lambda: plots.class_counts(COUNTED, title="counts"),
     "spectrum": lambda: plots.spectrum(SIGNALS, FS, band=(1, 45), title="spectrum"),
 }
+
+
+def names(n_classes):
+    """Names of which every third is long."""
+    return tuple(f"class no. {k}, with a long name" if k % 3 == 2 else f"C{k}" for k in range(n_classes))
+
+
+def many(n_classes):
+    """Labels and probabilities of K classes."""
+    y_true = (np.random.default_rng(1).random((300, n_classes)) < 0.4).astype(int)
+    return y_true, np.clip(0.3 * y_true + 0.7 * np.random.default_rng(2).random(y_true.shape), 0, 1)
+
+
+def inside(figure):
+    """Whether all that is drawn lies on the figure."""
+    figure.draw_without_rendering()
+    box, (across, up) = figure.get_tightbbox(), figure.get_size_inches()
+    return min(box.x0, box.y0) >= -0.01 and box.x1 <= across + 0.01 and box.y1 <= up + 0.01
 
 
 def texts(ax):
@@ -347,6 +369,11 @@ def test_training_curves_show_the_history_and_its_best_epoch():
         assert ax.get_xlabel() == "epoch"
 
 
+def test_training_curves_say_which_loss_it_is():
+    axes = [plots.training_curves(HISTORY, task).axes[0] for task in (None, Task(), Task(kind="multiclass"))]
+    assert [ax.get_ylabel() for ax in axes] == ["binary cross-entropy", "binary cross-entropy", "cross-entropy"]
+
+
 def test_training_curves_take_what_has_a_frame():
     class History:
         def to_frame(self):
@@ -420,6 +447,55 @@ def test_confusion_tables_show_counts_and_shares():
 def test_confusion_tables_bad_table(table, message):
     with pytest.raises(DataError, match=message):
         plots.confusion_tables(table)
+
+
+@pytest.mark.parametrize("n_classes", [1, 5, 20, 71])
+def test_any_number_of_classes_is_drawn_with_its_names(n_classes):
+    y_true, y_prob = many(n_classes)
+    table = metrics.confusion(y_true, y_prob >= 0.5)
+    counted = pd.DataFrame(y_true, columns=names(n_classes))
+    figures = [
+        plots.roc(y_true, y_prob, "curves", names(n_classes)),
+        plots.confusion_tables(table, "tables", names(n_classes)),
+        plots.confusion_matrix(MATRIX[:n_classes, :n_classes], names(n_classes), "matrix"),
+        plots.class_counts(counted, "counts", names(n_classes)),
+    ]
+    for figure in figures:
+        shown = " ".join(text.get_text() for text in figure.findobj(Text))
+        assert all(name in shown for name in names(n_classes) if len(name) < 5)
+        assert inside(figure) and figure.get_size_inches()[0] < 16
+    curves = [ax.lines[0].get_ydata() for ax in figures[0].axes]
+    assert len(curves) == (n_classes if n_classes > 8 else 1)
+    counts = [text.get_text() for ax in figures[1].axes for text in ax.texts]
+    assert all(f"{count:,}" in text for count, text in zip(table.ravel(), counts, strict=True))
+
+
+def test_a_dollar_sign_begins_no_formula():
+    figure = plots.confusion_matrix(TABLE, (r"$\wrong$", "$", "CD", "HYP"))
+    figure.savefig(io.BytesIO())
+    assert figure.axes[0].get_yticklabels()[0].get_text() == r"\$\wrong\$"
+
+
+def test_other_numbers_of_names_than_classes_are_refused():
+    for draw in (plots.confusion_tables, plots.confusion_matrix):
+        with pytest.raises(SettingError, match="2 classes are named"):
+            draw(TABLE, classes=("AFIB", "PVC"))
+    with pytest.raises(SettingError, match="2 classes are named"):
+        plots.roc(Y_TRUE, Y_PROB, classes=("AFIB", "PVC"))
+
+
+def test_confusion_matrix_shows_counts_and_shares_of_the_row():
+    matrix = np.array([[30, 10, 0], [0, 0, 0], [1, 1000, 999]])
+    ax = plots.confusion_matrix(matrix, ("AFIB", "PVC", "NORM")).axes[0]
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells[1, 0] == "10\n25.0%" and cells[1, 2] == "1,000\n50.0%" and cells[1, 1] == "0\n0.0%"
+    np.testing.assert_allclose(ax.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0.0005, 0.5, 0.4995]])
+    labels = [[tick.get_text() for tick in axis.get_ticklabels()] for axis in (ax.xaxis, ax.yaxis)]
+    assert labels == [["AFIB", "PVC", "NORM"]] * 2
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "record has it")
+    for bad, message in ((matrix[:2], "must be square"), (-matrix, "must hold counts")):
+        with pytest.raises(DataError, match=message):
+            plots.confusion_matrix(bad)
 
 
 def test_class_counts_equal_a_count_by_hand():

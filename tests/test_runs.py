@@ -111,15 +111,16 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, call: int, action: Callable[[], None]) -> None:
-    """Let something happen just before the `call`-th call of a function of `training`."""
-    function, calls = getattr(training, name), iter(range(1, 1000))
+    """Let something happen just before the `call`-th call of a function of `training` or `runs`."""
+    module = training if hasattr(training, name) and name != "save_checkpoint" else runs
+    function, calls = getattr(module, name), iter(range(1, 1000))
 
     def watched(*args, **kwargs) -> object:
         if next(calls) == call:
             action()
         return function(*args, **kwargs)
 
-    monkeypatch.setattr(training, name, watched)
+    monkeypatch.setattr(module, name, watched)
 
 
 def die() -> None:
@@ -172,7 +173,7 @@ def test_killed_before_any_step_a_run_comes_to_the_same_bits(
     assert_same_run(tmp_path, whole)
 
 
-@pytest.mark.parametrize("name", ["validate", "save_checkpoint", "_write_results", "_show"])
+@pytest.mark.parametrize("name", ["validate", "save_checkpoint", "save_tensors", "_show"])
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_killed_after_the_steps_of_an_epoch_a_run_comes_to_the_same_bits(
     name: str, epoch: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -200,11 +201,12 @@ def test_a_run_that_has_ended_can_go_on_for_more_epochs(whole: Path, tmp_path: P
     assert [start["epochs_done"] for start in runs.starts(tmp_path)] == [0, 1, 2]
 
 
-def test_windows_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
+def test_crops_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    windows = datasets.RenderedImages(TRAIN.signals, TRAIN.labels, SIZE, recipe=datasets.ImageRecipe(window=20))
-    settings = {"train": windows, "val": None, "schedule": "one_cycle", "average": 0.9, "checkpoint_every": 1}
+    crops = datasets.RenderedImages(TRAIN.signals, TRAIN.labels, SIZE, recipe=datasets.ImageRecipe(crop=20))
+    settings = {"train": crops, "val": None, "schedule": "one_cycle", "ema_decay": 0.9, "checkpoint_every": 1}
+    settings |= {"roll": True}
     fit(tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
         interrupt(patch, "_logits", STEPS + 3, die)
@@ -276,7 +278,7 @@ def test_asked_twice_it_stops_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch_size", 4), ("learning_rate", 0.02), ("optimizer", "sgd"), ("seed", 4), ("l2_decay", 0.1)],
+    [("batch_size", 4), ("learning_rate", 0.02), ("optimizer", "sgd"), ("seed", 4), ("weight_decay", 0.1)],
 )
 def test_other_settings_are_refused(name: str, value: object, whole: Path):
     with pytest.raises(SettingError, match=f"trained with {name}=.*, but {name}={value!r} is asked for now"):

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from ecgcourse import datasets, models, training
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError
+from ecgcourse.recipe import Task
 from ecgcourse.signals import SignalRecipe
 from ecgcourse.training import TrainConfig
 
@@ -104,14 +105,14 @@ def gradients(dataset: datasets.RenderedImages, model: Linear) -> tuple[np.ndarr
 # --- one step
 
 
-@pytest.mark.parametrize("l2_decay", [0.0, 0.3])
-def test_a_step_of_sgd_is_the_arithmetic_of_its_definition(l2_decay: float):
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_a_step_of_sgd_is_the_arithmetic_of_its_definition(weight_decay: float):
     dataset, model = a_dataset(), a_model()
     expected = [
-        value - 0.5 * (slope + l2_decay * value)
+        value - 0.5 * (slope + weight_decay * value)
         for value, slope in zip(parameters(model), gradients(dataset, model), strict=True)
     ]
-    config = a_config(epochs=1, batch_size=20, learning_rate=0.5, l2_decay=l2_decay)
+    config = a_config(epochs=1, batch_size=20, learning_rate=0.5, weight_decay=weight_decay)
     training.fit(model, dataset, dataset, config)
     for value, wanted in zip(parameters(model), expected, strict=True):
         np.testing.assert_allclose(value, wanted, atol=1e-6)
@@ -234,7 +235,7 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path):
     training.fit(compiled, dataset, dataset, a_config(compile=True, out=tmp_path))
     for wanted, value in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(value, wanted, atol=1e-6, rtol=1e-5)
-    assert training.load_checkpoint(tmp_path / training.BEST).state_dict().keys() == plain.state_dict().keys()
+    assert training.load_checkpoint(tmp_path / "best.pt").state_dict().keys() == plain.state_dict().keys()
 
 
 def test_images_that_come_as_floats_are_not_divided_again():
@@ -303,7 +304,7 @@ def test_the_history_grows_with_each_epoch_and_is_reported(tmp_path: Path):
 
 
 def test_the_configuration_can_be_read_back(tmp_path: Path):
-    config = a_config(out=tmp_path / "deep" / "run", l2_decay=0.01)
+    config = a_config(out=tmp_path / "deep" / "run", weight_decay=0.01)
     training.fit(a_model(), a_dataset(), a_dataset(), config)
     content = json.loads((tmp_path / "deep" / "run" / "config.json").read_text())
     assert TrainConfig.from_dict(content["training"]).to_dict() == config.to_dict()
@@ -432,7 +433,7 @@ def test_each_part_of_the_model_keeps_its_mode(mode: bool):
         ("learning_rate", "0.1"),
         ("optimizer", "lbfgs"),
         ("optimizer", ["sgd"]),
-        ("l2_decay", -0.1),
+        ("weight_decay", -0.1),
         ("patience", -1),
         ("patience", None),
         ("seed", -1),
@@ -462,15 +463,17 @@ def test_the_defaults_are_those_of_the_command_line():
         "batch_size": 64,
         "learning_rate": 0.1,
         "optimizer": "sgd",
-        "l2_decay": 0.0,
+        "weight_decay": 0.0,
         "patience": 20,
         "seed": 0,
         "device": "auto",
         "workers": 0,
         "precision": "float32",
         "compile": False,
-        "average": 0.0,
+        "ema_decay": 0.0,
         "schedule": "constant",
+        "gain": 0.0,
+        "roll": False,
         "positive_weights": None,
         "checkpoint_every": 0,
         "out": None,
@@ -524,8 +527,8 @@ def test_a_checkpoint_makes_the_same_model_again(tmp_path: Path):
     dataset = a_dataset()
     assert np.array_equal(training.predict(loaded, dataset)[1], training.predict(model, dataset)[1])
     content = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert content["epoch"] == 7 and "leads" not in content
-    assert content["classes"] == ["MI", "STTC", "CD", "HYP"]
+    assert content["epoch"] == 7 and Task.from_dict(content["task"]) == Task()
+    assert {"recipe", "thresholds", "calibration", "data", "synthetic", "versions"} <= content.keys()
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 
@@ -548,7 +551,9 @@ def test_an_interrupted_checkpoint_leaves_the_old_one(tmp_path: Path, monkeypatc
     ("change", "message"),
     [
         ({"format": "other/1"}, "isn't a checkpoint of this package"),
-        ({"classes": ["MI", "STTC", "CD", "NORM"]}, "its classes are .*NORM.*train again"),
+        ({"task": {"classes": ["MI", "MI"]}}, "classes=.*isn't allowed"),
+        ({"thresholds": [0.5]}, "thresholds"),
+        ({"thresholds": [0.5, 2.0, 0.5, 0.5]}, "thresholds"),
         ({"recipe": {"images": None}}, "isn't a recipe"),
         ({"settings": {"name": "resnet5000"}}, "don't fit.*no model is called 'resnet5000'"),
         ({"settings": {"name": "linear", "depth": 3}}, "don't fit.*depth"),
@@ -667,9 +672,9 @@ def test_a_model_of_signals_and_images_gets_both_of_the_same_records():
     np.testing.assert_array_equal(y_true, images.labels)
 
 
-def test_logits_of_several_views_are_averaged():
+def test_logits_of_several_crops_are_averaged():
     dataset = a_dataset()
-    recipe = datasets.ImageRecipe(window=20, views=3)
+    recipe = datasets.ImageRecipe(crop=20, eval_crops=3)
     views = datasets.RenderedImages(dataset.signals, dataset.labels, SIZE, recipe=recipe)
     model = a_model()
     _, y_prob = training.predict(model, views, batch_size=6, device="cpu")
@@ -819,7 +824,7 @@ def test_schedules_and_weights_are_checked(settings: dict):
 def test_the_running_mean_forgets_where_it_began():
     model = nn.BatchNorm1d(1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    averaged = training._running_mean(model, optimizer, 0.99)
+    averaged = training._moving_average(model, optimizer, 0.99)
     for _ in range(300):
         # Of a variance of 0.01, where running variances begin with 1.
         model(torch.tensor([[-0.1], [0.1]]) / 2**0.5).sum().backward()
@@ -830,7 +835,7 @@ def test_the_running_mean_forgets_where_it_began():
 def test_the_running_mean_of_the_weights_is_judged_and_kept(tmp_path: Path):
     passed, model, val = [], a_model(), a_dataset(12, 1)
     watch = register_optimizer_step_post_hook(lambda *_: passed.append(parameters(model)))
-    history = training.fit(model, a_dataset(), val, a_config(epochs=1, average=0.6, out=tmp_path))
+    history = training.fit(model, a_dataset(), val, a_config(epochs=1, ema_decay=0.6, out=tmp_path))
     watch.remove()
     assert len(passed) == 3
     weight, bias = passed[0]

@@ -9,6 +9,7 @@ from torch import nn
 
 from ecgcourse.errors import CheckpointError
 from ecgcourse.models.checks import check_choice, check_counts, check_images, check_shares, check_size
+from ecgcourse.models.network import Network
 
 ORIGINAL_LAYERS = {
     "conv2d_1": "features.0",
@@ -23,7 +24,7 @@ ORIGINAL_LAYERS = {
 """Layers of the original's AlexNet and their names here."""
 
 
-class AlexNet(nn.Module):
+class AlexNet(Network):
     """Five convolutions, three poolings, three linear layers: nine images in, four logits out.
 
     After Krizhevsky et al. (2012), narrower, with nine input channels. At ``size=256`` the side shrinks
@@ -78,15 +79,6 @@ class AlexNet(nn.Module):
         standardise: bool = False,
     ):
         super().__init__()
-        self.settings = {
-            "filters": filters,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-            "dropout": dropout,
-            "initialisation": initialisation,
-            "standardise": standardise,
-        }
         _check_settings(self.settings)
         f, side = filters, last_side(size)
         self.standardised = nn.BatchNorm2d(in_channels, affine=False) if standardise else None

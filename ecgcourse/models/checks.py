@@ -4,10 +4,8 @@ from collections.abc import Collection
 
 import torch
 
-from ecgcourse.errors import DataError, SettingError
-
-N_LEADS = (3, 12)
-"""How many leads a model of signals can take: those of the images, or all."""
+from ecgcourse.errors import DataError, SettingError, shown
+from ecgcourse.fields import LARGEST
 
 
 def check_counts(model: str, **settings: int) -> None:
@@ -35,8 +33,10 @@ def check_choice(model: str, allowed: Collection, **settings: object) -> None:
 def check_size(model: str, size: int, smallest: int) -> None:
     """SettingError for a side of images, in pixels, that the model's layers would shrink to nothing."""
     check_counts(model, size=size)
-    if size < smallest:
-        raise SettingError(f"{model}: size={size}, but images need at least {smallest} pixels a side")
+    if not smallest <= size <= LARGEST:
+        raise SettingError(
+            f"{model}: size={shown(size)}, but images need at least {smallest} pixels a side, at most {LARGEST}"
+        )
 
 
 def check_images(model: str, images: torch.Tensor, in_channels: int, size: int) -> None:

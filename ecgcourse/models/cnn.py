@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
+from ecgcourse.models.network import Network
 
 
-class CNN(nn.Module):
+class CNN(Network):
     """Three convolutions, two poolings, three linear layers.
 
     With few layers, but not small: at ``size=256`` the last map is 62 a side, so 64 · 62 · 62 = 246,016
@@ -46,14 +47,6 @@ class CNN(nn.Module):
         dropout: float = 0.3,
     ):
         super().__init__()
-        self.settings = {
-            "filters": filters,
-            "hidden": hidden,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-            "dropout": dropout,
-        }
         check_counts("CNN", filters=filters, hidden=hidden, in_channels=in_channels, n_classes=n_classes)
         check_shares("CNN", dropout=dropout)
         check_size("CNN", size, smallest=12)

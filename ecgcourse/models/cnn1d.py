@@ -3,10 +3,11 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import N_LEADS, check_choice, check_counts, check_signals
+from ecgcourse.models.checks import check_counts, check_signals
+from ecgcourse.models.network import Network
 
 
-class CNN1d(nn.Module):
+class CNN1d(Network):
     """Three convolutions along time, a mean over the samples, one linear layer.
 
     The FCN of Wang et al. (2017), which Strodthoff et al. (2021) tried on PTB-XL too. Any length of signal
@@ -16,7 +17,7 @@ class CNN1d(nn.Module):
     ----------
     filters : int
         Filters f of the first and of the third convolution; the second has 2f.
-    leads : {3, 12}
+    leads : int
         Leads per record, L.
     n_classes : int
         Logits per record, K.
@@ -39,9 +40,7 @@ class CNN1d(nn.Module):
 
     def __init__(self, filters: int = 128, leads: int = 3, n_classes: int = 4):
         super().__init__()
-        self.settings = {"filters": filters, "leads": leads, "n_classes": n_classes}
-        check_counts("CNN1d", filters=filters, n_classes=n_classes)
-        check_choice("CNN1d", N_LEADS, leads=leads)
+        check_counts("CNN1d", leads=leads, filters=filters, n_classes=n_classes)
         self.embedding_size = filters
         self.features = nn.Sequential(
             *_convolution(leads, filters, 8),

@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
+from ecgcourse.models.network import Network
 
 
-class Compact(nn.Module):
+class Compact(Network):
     """Four convolutions that halve the side, mean and maximum over the pixels, one linear layer.
 
     What costs AlexNet its weights is left out: large linear layers. What it lacks is there: normalisation after
@@ -54,14 +55,6 @@ class Compact(nn.Module):
         head_dropout: float = 0.3,
     ):
         super().__init__()
-        self.settings = {
-            "filters": filters,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-            "dropout": dropout,
-            "head_dropout": head_dropout,
-        }
         check_counts("Compact", filters=filters, in_channels=in_channels, n_classes=n_classes)
         check_shares("Compact", dropout=dropout, head_dropout=head_dropout)
         check_size("Compact", size, smallest=16)

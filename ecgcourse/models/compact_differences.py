@@ -1,12 +1,11 @@
-"""The small network on images that know up from down, in short windows. Introduced in chapter 13."""
+"""The small network on images that know up from down, in short crops. Introduced in chapter 13."""
 
 from ecgcourse.fields import DIFFERENCE
-from ecgcourse.models.checks import check_choice
 from ecgcourse.models.compact import Compact
 from ecgcourse.models.registry import LEADS_BY_COUNT
 from ecgcourse.recipe import ImageRecipe
 
-WINDOW, VIEWS = 128, 8
+CROP, EVAL_CROPS = 128, 8
 
 
 class CompactDifferences(Compact):
@@ -14,13 +13,13 @@ class CompactDifferences(Compact):
 
     Three things that the nine images of ten seconds lose are kept. The sign: an image of ``x_i − x_j``
     (:func:`ecgcourse.fields.difference`) turns over with its lead. The voltage: one scale for all leads and records.
-    The samples: of a window of 128 of them each is mixed into a pixel, where the side is 64 or more. While learning,
-    a window lies at a random place; a record is judged by the mean logits of eight windows.
+    The samples: of a crop of 128 of them each is mixed into a pixel, where the side is 64 or more. While learning,
+    a crop lies at a random place; a record is judged by the mean logits of eight crops.
 
     Parameters
     ----------
-    leads : {3, 12}
-        Leads L that are drawn: I, II, V2, or all.
+    leads : int
+        Leads L that are drawn: by default I, II, V2.
     size : int
         Side S of an image in pixels, at least 16.
     filters, n_classes, dropout, head_dropout
@@ -41,12 +40,11 @@ class CompactDifferences(Compact):
         dropout: float = 0.1,
         head_dropout: float = 0.3,
     ):
-        check_choice("CompactDifferences", LEADS_BY_COUNT, leads=leads)
         super().__init__(filters, leads, n_classes, size, dropout, head_dropout)
-        self.settings = {name: value for name, value in self.settings.items() if name != "in_channels"}
-        self.settings["leads"] = leads
 
-    def image_recipe(self, judging: bool = False) -> ImageRecipe:
-        """How its images are made: windows at random places, or eight at fixed ones for judging."""
-        leads, views = LEADS_BY_COUNT[self.settings["leads"]], VIEWS if judging else 0
-        return ImageRecipe("fixed_scale", fields=(DIFFERENCE,), leads=leads, window=WINDOW, views=views)
+    @staticmethod
+    def own_images(settings: dict) -> ImageRecipe | None:
+        """How its images are made by default: crops at random places, or eight at fixed ones for judging."""
+        leads = LEADS_BY_COUNT.get(settings["leads"])
+        how = {"scaling": "fixed_scale", "crop": CROP, "eval_crops": EVAL_CROPS}
+        return leads and ImageRecipe(leads, (DIFFERENCE,), settings["size"], **how)

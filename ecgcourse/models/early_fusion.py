@@ -52,7 +52,6 @@ class EarlyFusion(Fusion):
         check_counts("EarlyFusion", hidden=hidden)
         check_shares("EarlyFusion", dropout=dropout)
         super().__init__(signal, image, signal_settings, image_settings, leads, in_channels, n_classes, size, freeze)
-        self.settings |= {"hidden": hidden, "dropout": dropout}
         drop_head(self.signal_model)
         self.image_model.classifier = nn.Identity()
         n_signal = self.signal_model.embedding_size

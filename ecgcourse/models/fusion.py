@@ -6,9 +6,13 @@ from torch import nn
 from ecgcourse.errors import SettingError
 from ecgcourse.models import registry
 from ecgcourse.models.checks import check_choice
+from ecgcourse.models.network import Network
+
+DECIDED = ("leads", "in_channels", "n_classes", "size")
+"""Settings that a fusion and its parts have in common."""
 
 
-class Fusion(nn.Module):
+class Fusion(Network):
     """A signal model and an image model whose knowledge a subclass brings together.
 
     Parameters
@@ -17,7 +21,7 @@ class Fusion(nn.Module):
         Names of two models that take signals alone and images alone.
     signal_settings, image_settings : dict or None
         Their settings, other than those below.
-    leads : {3, 12}
+    leads : int
         Leads per record, L.
     in_channels : int
         Images per record, C.
@@ -57,17 +61,7 @@ class Fusion(nn.Module):
         freeze: bool,
     ):
         super().__init__()
-        self.settings = {
-            "signal": signal,
-            "image": image,
-            "signal_settings": dict(signal_settings or {}),
-            "image_settings": dict(image_settings or {}),
-            "leads": leads,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-            "freeze": freeze,
-        }
+        self.settings |= copies(signal_settings, image_settings)
         check_choice(type(self).__name__, (False, True), freeze=freeze)
         common = {"n_classes": n_classes}
         who = type(self).__name__
@@ -89,11 +83,18 @@ class Fusion(nn.Module):
         Raises
         ------
         SettingError
-            A model with other settings.
+            A model with other settings, or one that learned from something else than this one is to be fed.
         """
-        for part, trained in ((self.signal_model, signal_model), (self.image_model, image_model)):
+        both = ("signals", self.signal_model, signal_model), ("images", self.image_model, image_model)
+        for kind, part, trained in both:
             if trained is None:
                 continue
+            known = [getattr(getattr(each, "recipe", None), kind, None) for each in (trained, self)]
+            if None not in known and known[0] != known[1]:
+                raise SettingError(
+                    f"{type(self).__name__}: it is to be fed {known[1]}, but the model to take over learned from "
+                    f"{known[0]}; make both with the same recipe"
+                )
             if getattr(trained, "settings", None) != part.settings:
                 raise SettingError(
                     f"{type(self).__name__}: a part with the settings {part.settings} can't take over the weights "
@@ -110,6 +111,11 @@ class Fusion(nn.Module):
             self.signal_model.eval()
             self.image_model.eval()
         return self
+
+
+def copies(signal_settings: dict | None, image_settings: dict | None) -> dict:
+    """The settings of both parts as a fusion keeps them: its own, whatever becomes of those that it was given."""
+    return {"signal_settings": dict(signal_settings or {}), "image_settings": dict(image_settings or {})}
 
 
 def make_part(who: str, settings: dict, role: str, common: dict) -> nn.Module:
@@ -133,10 +139,10 @@ def make_part(who: str, settings: dict, role: str, common: dict) -> nn.Module:
     name, own, kind = settings[role], settings[f"{role}_settings"], f"{role}s"
     if registry.inputs(name) != (kind,):
         raise SettingError(f"{who}: {role}={name!r}, but a model that takes {kind} alone is needed")
-    twice = [setting for setting in own if setting in settings]
+    twice = [setting for setting in own if setting in DECIDED]
     if twice:
         raise SettingError(f"{who}: {twice[0]} is a setting of the fusion itself; leave it out of {role}_settings")
-    return registry.create(name, **own, **common)
+    return registry.make(name, **own, **common)
 
 
 def drop_head(model: nn.Module) -> None:

@@ -5,11 +5,12 @@ from torch import nn
 
 from ecgcourse.fields import FIELDS
 from ecgcourse.models.checks import check_counts, check_images
-from ecgcourse.models.fusion import drop_head, make_part, side_by_side
+from ecgcourse.models.fusion import copies, drop_head, make_part, side_by_side
 from ecgcourse.models.image_fusion import check_fields
+from ecgcourse.models.network import Network
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(Network):
     """A signal network and one image network for each field; gates weigh what each has found.
 
     Ahmad et al. (2021) train one AlexNet for each of the three fields, take the features before its last
@@ -27,7 +28,7 @@ class GatedFusion(nn.Module):
         Fused numbers.
     signal_settings, image_settings : dict or None
         Settings of the networks, other than those below.
-    leads : {3, 12}
+    leads : int
         Leads per record that the signal network takes, L.
     in_channels : int
         Images per record, C: three for each lead.
@@ -50,6 +51,7 @@ class GatedFusion(nn.Module):
     """
 
     inputs = ("signals", "images")
+    all_fields = True
 
     def __init__(
         self,
@@ -64,17 +66,7 @@ class GatedFusion(nn.Module):
         size: int = 256,
     ):
         super().__init__()
-        self.settings = {
-            "signal": signal,
-            "image": image,
-            "width": width,
-            "signal_settings": dict(signal_settings or {}),
-            "image_settings": dict(image_settings or {}),
-            "leads": leads,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-        }
+        self.settings |= copies(signal_settings, image_settings)
         check_counts("GatedFusion", width=width)
         check_fields("GatedFusion", in_channels)
         self.signal_model = make_part("GatedFusion", self.settings, "signal", {"leads": leads, "n_classes": n_classes})

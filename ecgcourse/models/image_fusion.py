@@ -7,9 +7,10 @@ from ecgcourse.errors import SettingError
 from ecgcourse.fields import FIELDS
 from ecgcourse.models.checks import check_counts, check_images
 from ecgcourse.models.fusion import drop_head, make_part
+from ecgcourse.models.network import Network
 
 
-class ImageFusion(nn.Module):
+class ImageFusion(Network):
     """One network looks at each lead's three fields as one image of three colours; one layer joins the leads.
 
     Ahmad et al. (2021) turn one heartbeat of one lead into a Gramian angular field, a recurrence plot and a
@@ -43,6 +44,7 @@ class ImageFusion(nn.Module):
     """
 
     inputs = ("images",)
+    all_fields = True
 
     def __init__(
         self,
@@ -53,13 +55,7 @@ class ImageFusion(nn.Module):
         size: int = 256,
     ):
         super().__init__()
-        self.settings = {
-            "image": image,
-            "image_settings": dict(image_settings or {}),
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-        }
+        self.settings["image_settings"] = dict(image_settings or {})
         check_fields("ImageFusion", in_channels)
         common = {"in_channels": len(FIELDS), "n_classes": n_classes, "size": size}
         self.image_model = make_part("ImageFusion", self.settings, "image", common)

@@ -47,7 +47,6 @@ class JointFusion(Fusion):
         check_counts("JointFusion", hidden=hidden)
         check_shares("JointFusion", dropout=dropout)
         super().__init__(signal, image, signal_settings, image_settings, leads, in_channels, n_classes, size, freeze)
-        self.settings |= {"hidden": hidden, "dropout": dropout}
         drop_head(self.signal_model)
         drop_head(self.image_model)
         n_signal = self.signal_model.embedding_size

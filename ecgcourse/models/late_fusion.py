@@ -47,7 +47,6 @@ class LateFusion(Fusion):
         check_counts("LateFusion", hidden=hidden)
         check_shares("LateFusion", dropout=dropout)
         super().__init__(signal, image, signal_settings, image_settings, leads, in_channels, n_classes, size, freeze)
-        self.settings |= {"hidden": hidden, "dropout": dropout}
         self.embedding_size = hidden
         self.joint_layers = nn.Sequential(*hidden_layers([2 * n_classes, hidden], dropout))
         self.head = nn.Linear(hidden, n_classes)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
+from ecgcourse.models.network import Network
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, blocks and stride of the first block of each stage (Sandler et al. 2018, table 2)."""
@@ -41,7 +42,7 @@ class InvertedResidual(nn.Module):
         return x + self.layers(x) if self.adds_input else self.layers(x)
 
 
-class MobileNet(nn.Module):
+class MobileNet(Network):
     """One convolution, seventeen inverted residuals, a mean over the pixels, one linear layer.
 
     Parameters
@@ -75,13 +76,6 @@ class MobileNet(nn.Module):
         self, filters: int = 32, in_channels: int = 9, n_classes: int = 4, size: int = 256, dropout: float = 0.2
     ):
         super().__init__()
-        self.settings = {
-            "filters": filters,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-            "dropout": dropout,
-        }
         check_counts("MobileNet", filters=filters, in_channels=in_channels, n_classes=n_classes)
         check_shares("MobileNet", dropout=dropout)
         check_size("MobileNet", size, smallest=32)

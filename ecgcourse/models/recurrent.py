@@ -5,10 +5,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import N_LEADS, check_choice, check_counts, check_shares, check_signals
+from ecgcourse.models.checks import check_choice, check_counts, check_shares, check_signals
+from ecgcourse.models.network import Network
 
 
-class Recurrent(nn.Module):
+class Recurrent(Network):
     """Recurrent layers read a signal sample by sample; a linear layer decides on what they remember at the end.
 
     With two directions, the second reads backwards, and what it remembers at the first sample stands beside
@@ -22,7 +23,7 @@ class Recurrent(nn.Module):
         Recurrent layers, each reading the one below.
     bidirectional : bool
         Whether each layer reads backwards as well.
-    leads : {3, 12}
+    leads : int
         Leads per record, L.
     n_classes : int
         Logits per record, K.
@@ -41,17 +42,8 @@ class Recurrent(nn.Module):
 
     def __init__(self, hidden: int, layers: int, bidirectional: bool, leads: int, n_classes: int, dropout: float):
         super().__init__()
-        self.settings = {
-            "hidden": hidden,
-            "layers": layers,
-            "bidirectional": bidirectional,
-            "leads": leads,
-            "n_classes": n_classes,
-            "dropout": dropout,
-        }
-        check_counts(type(self).__name__, hidden=hidden, layers=layers, n_classes=n_classes)
+        check_counts(type(self).__name__, leads=leads, hidden=hidden, layers=layers, n_classes=n_classes)
         check_choice(type(self).__name__, (False, True), bidirectional=bidirectional)
-        check_choice(type(self).__name__, N_LEADS, leads=leads)
         check_shares(type(self).__name__, dropout=dropout)
         # PyTorch warns of dropout where there is nothing between layers.
         between = dropout if layers > 1 else 0.0

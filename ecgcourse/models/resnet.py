@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ecgcourse.models.checks import check_choice, check_counts, check_images, check_size
+from ecgcourse.models.network import Network
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Blocks per stage of each depth (He et al. 2016, table 1)."""
@@ -34,7 +35,7 @@ class BasicBlock(nn.Module):
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """A 7 × 7 convolution, a pooling, four stages of residual blocks, a mean over the pixels, one linear layer.
 
     Narotamo et al. 2024 took 16 filters, as is the default here; He et al. (2016) had 64.
@@ -67,13 +68,6 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int = 18, filters: int = 16, in_channels: int = 9, n_classes: int = 4, size: int = 256):
         super().__init__()
-        self.settings = {
-            "depth": depth,
-            "filters": filters,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-        }
         check_choice("ResNet", tuple(BLOCKS), depth=depth)
         check_counts("ResNet", filters=filters, in_channels=in_channels, n_classes=n_classes)
         check_size("ResNet", size, smallest=32)

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import N_LEADS, check_choice, check_counts, check_shares, check_signals
+from ecgcourse.models.checks import check_choice, check_counts, check_shares, check_signals
+from ecgcourse.models.network import Network
 
 
 class Block1d(nn.Module):
@@ -42,7 +43,7 @@ class Block1d(nn.Module):
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
-class ResNet1d(nn.Module):
+class ResNet1d(Network):
     """One wide convolution, three residual blocks, mean and maximum over time, one linear layer.
 
     After the xresnet1d of Strodthoff et al. (2021), the best single network on PTB-XL there, made small for
@@ -55,7 +56,7 @@ class ResNet1d(nn.Module):
         Filters f of the first convolution and block; the next blocks have 2f and 4f.
     kernel : int
         Samples that a convolution in a block sees, an odd number; the first convolution sees 15.
-    leads : {3, 12}
+    leads : int
         Leads per record, L.
     n_classes : int
         Logits per record, K.
@@ -90,16 +91,7 @@ class ResNet1d(nn.Module):
         head_dropout: float = 0.5,
     ):
         super().__init__()
-        self.settings = {
-            "filters": filters,
-            "kernel": kernel,
-            "leads": leads,
-            "n_classes": n_classes,
-            "dropout": dropout,
-            "head_dropout": head_dropout,
-        }
-        check_counts("ResNet1d", filters=filters, kernel=kernel, n_classes=n_classes)
-        check_choice("ResNet1d", N_LEADS, leads=leads)
+        check_counts("ResNet1d", leads=leads, filters=filters, kernel=kernel, n_classes=n_classes)
         check_choice("ResNet1d", (1, 3, 5, 7, 9, 11, 13, 15), kernel=kernel)
         check_shares("ResNet1d", dropout=dropout, head_dropout=head_dropout)
         f = filters

@@ -4,12 +4,13 @@ import torch
 from torch import nn
 
 from ecgcourse.models.checks import check_choice, check_counts, check_images, check_shares, check_size
+from ecgcourse.models.network import Network
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 """Convolutions before each of the five poolings (Simonyan and Zisserman 2015, table 1, columns A and D)."""
 
 
-class VGG(nn.Module):
+class VGG(Network):
     """3 × 3 convolutions between five poolings that halve the side, then three linear layers.
 
     Narotamo et al. 2024 took 16 layers, 16 filters and dropout 0.3; Simonyan and Zisserman (2015) had 64
@@ -56,15 +57,6 @@ class VGG(nn.Module):
         dropout: float = 0.3,
     ):
         super().__init__()
-        self.settings = {
-            "depth": depth,
-            "filters": filters,
-            "hidden": hidden,
-            "in_channels": in_channels,
-            "n_classes": n_classes,
-            "size": size,
-            "dropout": dropout,
-        }
         check_choice("VGG", tuple(CONVOLUTIONS), depth=depth)
         check_counts("VGG", filters=filters, hidden=hidden, in_channels=in_channels, n_classes=n_classes)
         check_shares("VGG", dropout=dropout)
