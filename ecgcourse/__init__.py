@@ -7,51 +7,35 @@ and changes nothing.
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-_SUBMODULES = (
-    "errors",
-    "files",
-    "workers",
-    "ptbxl",
-    "dipole",
-    "practice",
-    "integrity",
-    "transfer",
-    "download",
-    "original",
-    "own_files",
-    "signals",
-    "fields",
-    "recipe",
-    "config",
-    "device",
-    "fused",
-    "fused_gpu",
-    "render",
-    "datasets",
-    "models",
-    "metrics",
-    "distributed",
-    "flags",
-    "history",
-    "runs",
-    "training",
-    "evaluation",
-    "explain",
-    "plots",
-    "classifier",
-    "exercises",
-    "interactive",
-    "cli",
-)
+# The rooms of the house, bottom up, and what is in them: each module is `ecgcourse.NAME`, too.
+_ROOMS = {
+    "support": ("files", "workers", "device", "flags"),
+    "records": (
+        *("ptbxl", "ptbxl_tables", "wfdb_records", "signal_cache"),
+        *("own_files", "own_formats", "own_tables", "own_words"),
+        *("dipole", "practice", "integrity", "transfer", "download", "original"),
+    ),
+    "images": ("signals", "fields", "fused", "fused_gpu", "render"),
+    "models": (),
+    "learning": (
+        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "datasets"),
+        *("distributed", "losses", "progress", "runs", "training"),
+    ),
+    "analysis": ("evaluation", "stacking", "explain", "plots"),
+    "course": ("exercises", "interactive"),
+}
+_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked")
+_SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
+_SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 
 # What a user of the package meets first, and where it is.
 _NAMES = {
-    "LEADS": "ptbxl",
+    "LEADS": "records.ptbxl",
     "Recipe": "recipe",
     "ImageRecipe": "recipe",
     "SignalRecipe": "recipe",
     "Task": "recipe",
-    "TrainConfig": "config",
+    "TrainConfig": "learning.config",
     "create": "models",
     "load": "classifier",
     "fit": "classifier",
@@ -69,7 +53,7 @@ except PackageNotFoundError:  # run from a checkout that was never installed
 def __getattr__(name: str) -> object:
     """Import a submodule, or what one holds, when it is first asked for (PEP 562)."""
     if name in _SUBMODULES:
-        return import_module(f"ecgcourse.{name}")
+        return import_module(f"ecgcourse.{_SUBMODULES[name]}")
     if name in _NAMES:
         return getattr(import_module(f"ecgcourse.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'ecgcourse' has no attribute {name!r}")

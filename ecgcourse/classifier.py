@@ -15,13 +15,15 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ecgcourse import datasets, evaluation, explain, metrics, own_files, practice, runs, training
-from ecgcourse.config import TrainConfig
+from ecgcourse.analysis import evaluation, explain
 from ecgcourse.errors import DataError, SettingError, shown
-from ecgcourse.history import History
+from ecgcourse.learning import datasets, metrics, runs, training
+from ecgcourse.learning.config import TrainConfig
+from ecgcourse.learning.history import History
 from ecgcourse.models.checkpoint import load_checkpoint
-from ecgcourse.ptbxl import FOLDS, LEADS
 from ecgcourse.recipe import Recipe, Task
+from ecgcourse.records import own_files, practice
+from ecgcourse.records.ptbxl import FOLDS, LEADS
 
 AT_A_TIME = 1024
 """Records of an array whose input is made in one go: three leads of ten seconds at 500 Hz have 60 MB."""
@@ -69,7 +71,7 @@ def load(
     task : Task, optional
         What it is to answer; None: the four superclasses.
     device : str
-        Where signals are kept and images are made, as in :func:`ecgcourse.device.pick_device`.
+        Where signals are kept and images are made, as in :func:`ecgcourse.support.device.pick_device`.
     progress : bool, optional
         Show a progress bar while signals are read; None shows it on a terminal only.
     skip_bad : bool
@@ -82,7 +84,7 @@ def load(
     Raises
     ------
     DataError, SettingError
-        As :func:`ecgcourse.datasets.from_data`.
+        As :func:`ecgcourse.learning.datasets.from_data`.
     """
     root = practice.find(data, progress=progress)
     task = Task() if task is None else task
@@ -100,7 +102,7 @@ def fit(model: nn.Module, data: Data, config: TrainConfig | None = None, **optio
     data : Data
     config : TrainConfig, optional
     **options
-        Other arguments of :func:`ecgcourse.training.fit`, such as ``resume=True``.
+        Other arguments of :func:`ecgcourse.learning.training.fit`, such as ``resume=True``.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def fit(model: nn.Module, data: Data, config: TrainConfig | None = None, **optio
     Raises
     ------
     DataError, SettingError, CheckpointError
-        As :func:`ecgcourse.training.fit`.
+        As :func:`ecgcourse.learning.training.fit`.
     """
     return training.fit(model, data.train, data.val, TrainConfig() if config is None else config, **options)
 
@@ -120,9 +122,9 @@ class Classifier:
     Parameters
     ----------
     model : nn.Module
-        With a `recipe` and a `task`, as :func:`ecgcourse.training.fit` leaves it.
+        With a `recipe` and a `task`, as :func:`ecgcourse.learning.training.fit` leaves it.
     device : str
-        As in :func:`ecgcourse.device.pick_device`.
+        As in :func:`ecgcourse.support.device.pick_device`.
     precision : {"float32", "bfloat16"}
         What is calculated in.
 
@@ -161,14 +163,14 @@ class Classifier:
         Parameters
         ----------
         run : path
-            A folder that :func:`ecgcourse.training.fit` wrote, or a checkpoint such as its ``best.pt``.
+            A folder that :func:`ecgcourse.learning.training.fit` wrote, or a checkpoint such as its ``best.pt``.
         device : str
-            As in :func:`ecgcourse.device.pick_device`.
+            As in :func:`ecgcourse.support.device.pick_device`.
 
         Raises
         ------
         CheckpointError, SettingError
-            As :func:`ecgcourse.training.load_checkpoint`; SettingError as for the class.
+            As :func:`ecgcourse.models.checkpoint.load_checkpoint`; SettingError as for the class.
         """
         path = Path(run)
         folder = path if path.is_dir() else path.parent
@@ -186,7 +188,7 @@ class Classifier:
             In mV.
         sampling_rate : float, optional
             Of `x`, in Hz; None: that of the recipe. Other rates are resampled without aliasing, see
-            :func:`ecgcourse.signals.resample`.
+            :func:`ecgcourse.images.signals.resample`.
         leads : sequence of str
             Names of the L leads, in the order of `x`; more than the network needs are allowed.
         batch_size : int
@@ -234,7 +236,7 @@ class Classifier:
         skip_bad: bool = False,
         progress: bool | None = None,
     ) -> pd.DataFrame:
-        """Probabilities and predictions for files of ECGs, of any format that :mod:`ecgcourse.own_files` reads.
+        """Probabilities and predictions for files of ECGs, of any format that :mod:`ecgcourse.records.own_files` reads.
 
         A record that is longer than those the network has learned from is cut into windows of their length, whose
         logits are averaged. Leads that follow from others are derived.
@@ -264,7 +266,7 @@ class Classifier:
         Raises
         ------
         DataError, SettingError
-            As :func:`ecgcourse.own_files.read` and :meth:`predict_proba`.
+            As :func:`ecgcourse.records.own_files.read` and :meth:`predict_proba`.
         """
         paths, frames, bad = own_files.find(files), [], {}
         hidden = None if progress is None else not progress
@@ -312,7 +314,7 @@ class Classifier:
             Of the same recipe and classes.
         batch_size : int
         **options
-            Other arguments of :func:`ecgcourse.evaluation.report`, such as ``n_bootstrap=200``.
+            Other arguments of :func:`ecgcourse.analysis.evaluation.report`, such as ``n_bootstrap=200``.
 
         Returns
         -------
@@ -323,7 +325,7 @@ class Classifier:
         SettingError
             A dataset of another recipe or other classes, which both are named.
         DataError
-            As :func:`ecgcourse.evaluation.report`.
+            As :func:`ecgcourse.analysis.evaluation.report`.
         """
         y_true, y_prob = self._ask(dataset, batch_size)
         return evaluation.report(y_true, y_prob, self._thresholds, task=self.task, **options)
@@ -345,7 +347,7 @@ class Classifier:
         target : str
             One of the classes.
         **options
-            Other arguments of :func:`ecgcourse.explain.over_time`, such as ``method="grad_cam"``.
+            Other arguments of :func:`ecgcourse.analysis.explain.over_time`, such as ``method="grad_cam"``.
 
         Returns
         -------
@@ -355,7 +357,7 @@ class Classifier:
         Raises
         ------
         DataError, SettingError
-            As :meth:`predict_proba` and :func:`ecgcourse.explain.over_time`, which refuses crops.
+            As :meth:`predict_proba` and :func:`ecgcourse.analysis.explain.over_time`, which refuses crops.
         """
         x = np.asarray(x)
         if x.ndim == 2:

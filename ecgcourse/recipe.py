@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ecgcourse.errors import DataError, SettingError, check_setting, in_words, is_real, is_whole, shown
-from ecgcourse.fields import ALL_FIELDS, FIELDS, LARGEST, MTF_WHITE
-from ecgcourse.ptbxl import CLASSES, LEADS
-from ecgcourse.signals import IMAGE_LEADS, SignalRecipe, check_common, preprocess, resample
+from ecgcourse.images.fields import ALL_FIELDS, FIELDS, LARGEST, MTF_WHITE
+from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe, check_common, preprocess, resample
+from ecgcourse.records.ptbxl import CLASSES, LEADS
 
 KINDS = ("multilabel", "multiclass")
 """Whether a record may have any number of the classes, or has exactly one."""
@@ -27,17 +27,17 @@ class ImageRecipe:
     leads : tuple of str
         Names of the L leads, in order.
     fields : tuple of {"GAF", "MTF", "RP", "DIF"}
-        Which images of each lead there are, in this order. DIF is :func:`ecgcourse.fields.difference`.
+        Which images of each lead there are, in this order. DIF is :func:`ecgcourse.images.fields.difference`.
     size : int
         Side S of an image in pixels.
     scaling : {"min_max", "fixed_scale"}
         How voltages come to [0, 1]: each lead by its own extremes, or all by one scale. See
-        :func:`ecgcourse.signals.preprocess`.
+        :func:`ecgcourse.images.signals.preprocess`.
     zero_phase : bool
-        Filter forward and back, so that no wave moves. See :func:`ecgcourse.signals.bandpass`.
+        Filter forward and back, so that no wave moves. See :func:`ecgcourse.images.signals.bandpass`.
     mtf_white : float
         Number w of the Markov transition field, at least 1: a transition of probability P has the grey level P / w. See
-        :func:`ecgcourse.render.render`.
+        :func:`ecgcourse.images.render.render`.
     crop : int, optional
         Samples that an image shows, at a random place while the network learns; by default all. A crop as long as
         the image is wide leaves no sample out.
@@ -78,7 +78,7 @@ class ImageRecipe:
     def apply(self, x: np.ndarray, fs: float = 100, given: Sequence[str] = LEADS) -> np.ndarray:
         """Records (N, L', T) in mV, sampled at `fs` Hz, as signals (N, L, T) float32 in [0, 1] to render.
 
-        The L' leads are called as `given` says. Errors as :func:`ecgcourse.signals.preprocess`.
+        The L' leads are called as `given` says. Errors as :func:`ecgcourse.images.signals.preprocess`.
         """
         return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given)
 
@@ -124,7 +124,7 @@ class Recipe:
 
     @property
     def leads(self) -> tuple[str, ...]:
-        """Names of all leads that are needed of a record, in the order of :data:`ecgcourse.ptbxl.LEADS`."""
+        """Names of all leads that are needed of a record, in the order of :data:`ecgcourse.records.ptbxl.LEADS`."""
         parts = [part.leads for part in (self.images, self.signals) if part is not None]
         return tuple(name for name in LEADS if any(name in leads for leads in parts))
 
@@ -149,7 +149,7 @@ class Recipe:
         DataError
             Another number of axes or leads, or a sample that isn't a finite number.
         SettingError
-            Sampling rates as for :func:`ecgcourse.signals.resample`.
+            Sampling rates as for :func:`ecgcourse.images.signals.resample`.
         """
         x = np.asarray(x)
         if x.ndim != 3 or x.shape[1] != len(leads) or 0 in x.shape:
@@ -191,8 +191,8 @@ class Task:
         Whether a record may have any number of the classes (sigmoid, binary cross-entropy, a threshold for each), or
         has exactly one (softmax, cross-entropy, the most probable).
     label_set : str
-        Where the labels come from in PTB-XL, one of :data:`ecgcourse.ptbxl.LABEL_SETS`: the same name is a class in
-        several of them. Of no account for labels from elsewhere.
+        Where the labels come from in PTB-XL, one of :data:`ecgcourse.records.ptbxl.LABEL_SETS`: the same name is a
+        class in several of them. Of no account for labels from elsewhere.
 
     Raises
     ------

@@ -30,10 +30,11 @@ import torch
 from scipy.special import expit, logit
 
 from ecgcourse import datasets, metrics, models, practice, ptbxl, training
+from ecgcourse.analysis.stacking import Stacking
 from ecgcourse.errors import EcgCourseError, SettingError
-from ecgcourse.files import whole_file
 from ecgcourse.recipe import Recipe
-from ecgcourse.workers import spread
+from ecgcourse.support.files import whole_file
+from ecgcourse.support.workers import spread
 
 HERE = Path(__file__).resolve().parent
 RESULTS, RUNS = HERE / "results", HERE / "runs"
@@ -57,7 +58,7 @@ class Arm:
         Of :class:`ecgcourse.recipe.ImageRecipe` and :class:`ecgcourse.recipe.SignalRecipe`, other than what the
         model decides.
     training : dict
-        Of :class:`ecgcourse.config.TrainConfig`.
+        Of :class:`ecgcourse.learning.config.TrainConfig`.
     pretraining : dict
         What differs from `training` in a training on the whole practice set before; empty for no such training. Every
         seed goes on from the same weights. Not for judging on the practice set, whose judged records were seen.
@@ -66,8 +67,8 @@ class Arm:
     mean_of : list of str
         Other arms, whose logits are averaged, seed by seed; nothing is trained.
     stacked_of : list of str
-        Other arms, whose logits are weighed by :class:`ecgcourse.models.Stacking`, seed by seed. The weights are
-        learned from records that no part was trained on: by cross-validation inside the training folds.
+        Other arms, whose logits are weighed by :class:`ecgcourse.analysis.stacking.Stacking`, seed by seed. The weights
+        are learned from records that no part was trained on: by cross-validation inside the training folds.
     """
 
     model: str = ""
@@ -349,10 +350,10 @@ def joined(
         y_prob = np.empty(y_true.shape)
         for group in CV_GROUPS:
             inside = np.isin(folds, group)
-            y_prob[inside] = models.Stacking().fit(parts[~inside], y_true[~inside]).predict(parts[inside])
+            y_prob[inside] = Stacking().fit(parts[~inside], y_true[~inside]).predict(parts[inside])
         return y_true, y_prob
     unseen = [probabilities(arms[name], seed, data, cross_validated=True) for name in arm.parts]
-    weighed = models.Stacking().fit(np.stack([y_prob for _, y_prob in unseen], axis=1), unseen[0][0])
+    weighed = Stacking().fit(np.stack([y_prob for _, y_prob in unseen], axis=1), unseen[0][0])
     return y_true, weighed.predict(parts)
 
 

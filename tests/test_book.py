@@ -17,6 +17,7 @@ from tools.address import slug as repository
 from tools.notebooks import minutes
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("support", "records", "images", "learning", "analysis", "course")
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
 PAGES_TO_READ = [path for kind in ("*.ipynb", "*.md") for path in sorted((ROOT / "book").glob(kind))]
@@ -79,16 +80,19 @@ def test_chapter_15_gives_the_commands_of_the_readme():
 
 
 def test_reference_has_every_module_once():
-    """Every module but the answers to the exercises."""
+    """Every module but the answers to the exercises and the rooms, which are no more than folders."""
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("api*.md")]
     described = [name for page in pages for name in re.findall(r"automodule:: ([\w.]+)", page)]
-    assert sorted(described) == sorted(name for name in modules() if not re.search(r"exercises\.chapter\d\d$", name))
+    rooms = {f"ecgcourse.{room}" for room in ROOMS}
+    wanted = [name for name in modules() if not re.search(r"exercises\.chapter\d\d$", name) and name not in rooms]
+    assert sorted(described) == sorted(wanted)
 
 
 def test_overview_of_the_reference_names_every_module():
     """Those of the models stand on their own page."""
     overview = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-    top = [name for name in modules() if name.count(".") == 1]
+    below = re.compile(r"ecgcourse(\.(" + "|".join(ROOMS) + r"))?\.\w+")
+    top = [name for name in modules() if below.fullmatch(name) and name.removeprefix("ecgcourse.") not in ROOMS]
     assert sorted(re.findall(r"\{py:mod\}`\w+ <([\w.]+)>`", overview)) == sorted(top)
 
 

@@ -22,7 +22,7 @@ from matplotlib import image as matplotlib_image
 from mirror import Mirror
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from ecgcourse import datasets, evaluation, practice, ptbxl, training
+from ecgcourse import datasets, evaluation, practice, ptbxl, tiff, training
 from ecgcourse.cli import main
 from ecgcourse.errors import EcgCourseWarning
 
@@ -596,7 +596,7 @@ def test_ctrl_c_ends_with_130_and_a_line_of_advice(
 
     monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
     monkeypatch.chdir(tmp_path)
-    for module, name in ((practice, "_make_chunk"), (datasets, "_write_tiff"), (training, "train_one_epoch")):
+    for module, name in ((practice, "_make_chunk"), (tiff, "_write_tiff"), (training, "train_one_epoch")):
         monkeypatch.setattr(module, name, interrupted)
     assert command(*words) == 130
     error = capsys.readouterr().err

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from torch.utils.data import BatchSampler, RandomSampler
 
-from ecgcourse import datasets, fields, practice, ptbxl, render, signals
+from ecgcourse import datasets, fields, practice, ptbxl, render, samples, signals, tiff
 from ecgcourse.errors import DataError, SettingError
 
 SIZE = 16
@@ -84,7 +84,7 @@ def test_a_batch_is_one_call_to_render(monkeypatch: pytest.MonkeyPatch):
         lengths.append(len(x))
         return render.render(x, *rest, **settings)
 
-    monkeypatch.setattr(datasets, "render", counted)
+    monkeypatch.setattr(samples, "render", counted)
     dataset = datasets.RenderedImages(*some_signals(), SIZE)
     list(datasets.loader(dataset, batch_size=2))
     assert lengths == [2, 2, 1]
@@ -194,7 +194,7 @@ def test_written_images_are_the_rendered_ones(written: Path, rendered: datasets.
 def test_more_records_than_one_batch_are_numbered_through(
     practice_root: Path, rendered: datasets.RenderedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(datasets, "WRITE_PIXELS", 10 * 9 * SIZE**2)
+    monkeypatch.setattr(tiff, "WRITE_PIXELS", 10 * 9 * SIZE**2)
     out = datasets.write_images(practice_root, tmp_path / "out", ("train",), SIZE)
     read = datasets.from_data(out, "train", SIZE)
     assert torch.equal(read[:][0], rendered[:][0])

@@ -5,7 +5,7 @@ import pytest
 from scipy import signal as scipy_signal
 
 from ecgcourse import dipole
-from ecgcourse.ptbxl import LEADS
+from ecgcourse.records.ptbxl import LEADS
 
 FS = 500
 TIMES = np.arange(-0.5, 0.7, 1 / FS)

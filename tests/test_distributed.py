@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from ecgcourse import cli, distributed, ptbxl, runs
-from ecgcourse.distributed import Team
+from ecgcourse import cli_asked, distributed, ptbxl, runs
 from ecgcourse.errors import SettingError
+from ecgcourse.learning.distributed import Team
 
 TESTS = Path(__file__).parent
 SCRIPT = str(TESTS / "torchrun_training.py")
@@ -167,7 +167,7 @@ def test_one_device_for_several_processes_is_refused(name: str, monkeypatch: pyt
 def test_a_restart_goes_on_with_its_own_run_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
-    assert not cli._is_restarted(tmp_path)
+    assert not cli_asked.is_restarted(tmp_path)
     for job, restarted in (("mine", True), ("another", False), (None, False)):
         (tmp_path / runs.ENVIRONMENT).write_text(json.dumps({"starts": [{"torchrun": job}]}))
-        assert cli._is_restarted(tmp_path) is restarted
+        assert cli_asked.is_restarted(tmp_path) is restarted

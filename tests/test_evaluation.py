@@ -9,8 +9,8 @@ from sklearn import metrics as sk
 
 from ecgcourse import evaluation
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.ptbxl import CLASSES
 from ecgcourse.recipe import Task
+from ecgcourse.records.ptbxl import CLASSES
 
 SHARES = (0.3, 0.25, 0.2, 0.12)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ecgcourse import exercises, practice
+from ecgcourse.course.exercises.judging import UNANSWERED, conditions, function, values, word
 from ecgcourse.errors import SettingError
-from ecgcourse.exercises.judging import UNANSWERED, conditions, function, values, word
 
 KEYS = exercises.keys()
 MISTAKES = [(key, number) for key in KEYS for number in range(len(exercises.exercise(key).mistakes))]

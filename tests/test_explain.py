@@ -11,8 +11,8 @@ from torch import nn
 
 from ecgcourse import datasets, explain, models, signals
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.ptbxl import CLASSES
 from ecgcourse.recipe import Task
+from ecgcourse.records.ptbxl import CLASSES
 
 RNG = np.random.default_rng(0)
 WITH_MAPS = [name for name in models.names() if models.inputs(name) in (("images",), ("signals",))]

@@ -10,10 +10,10 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, datasets, download, integrity, original, practice, training
+from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, training
 from ecgcourse.models import checkpoint
 
-COMMANDS = next(each for each in cli._parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
+COMMANDS = next(each for each in cli_words.make_parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
 # What each command needs beside the word in question.
 NEEDED = {
     "practice": ["out"],
@@ -111,7 +111,7 @@ def outcome(given_words: list[str], capsys: pytest.CaptureFixture[str]) -> str |
 
 
 def options_of(given_words: list[str]) -> dict:
-    return vars(cli._parse(given_words))
+    return vars(cli_words.parse(given_words))
 
 
 def assert_usable(value: object) -> None:

@@ -1,5 +1,7 @@
-"""Importing the package changes nothing: each check runs in a fresh interpreter."""
+"""Importing the package changes nothing, and its parts use each other one way."""
 
+import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -73,15 +75,58 @@ def test_a_wrong_name_is_an_attribute_error():
 
 
 def test_the_listed_names_are_the_modules_there_are():
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {
-        path.parent.name for path in PACKAGE.glob("*/__init__.py")
-    }
-    public = {name for name in modules if not name.startswith("_")}
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    inside = {path.stem for path in PACKAGE.glob("*/*.py") if path.parent.name != "models"} | {"exercises"}
+    modules = {name for name in {path.stem for path in PACKAGE.glob("*.py")} | rooms | inside if name[0] != "_"}
     doors = {"LEADS", "Recipe", "ImageRecipe", "SignalRecipe", "Task", "TrainConfig", "create", "load", "fit"}
     doors |= {"Classifier"}
-    assert set(ecgcourse.__all__) == public | doors | {"__version__"}
-    assert all(getattr(ecgcourse, name) for name in doors)
-    assert public <= set(dir(ecgcourse))
+    assert set(ecgcourse.__all__) == modules | doors | {"__version__"}
+    assert all(getattr(ecgcourse, name) for name in doors | modules)
+
+
+# Lower rooms first: each may use those below it. The recipe stands on the images, below the models; the course hangs at
+# the side; the doors may use all.
+FLOORS = ("errors", "support", "records", "images", "recipe", "models", "learning", "analysis")
+
+
+def floor(module: str) -> str:
+    """The room of `ecgcourse.room.module`, or the door."""
+    return (module.removeprefix("ecgcourse").strip(".") or "__init__").split(".")[0]
+
+
+def imported(path: Path) -> set[str]:
+    """The package's own modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ecgcourse":
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return found
+
+
+def test_arrows_between_rooms_go_down():
+    """No room uses one above it or one of the doors, not even inside a function."""
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        here = floor(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
+        if here not in (*FLOORS, "course"):
+            continue
+        allowed = FLOORS if here == "course" else FLOORS[: FLOORS.index(here) + 1]
+        for module in imported(path):
+            there = floor(module)
+            if module != "ecgcourse" and there not in (*allowed, here, "__version__"):
+                wrong.append(f"{path.relative_to(PACKAGE)} uses {module}")
+    assert wrong == []
+
+
+def test_no_module_uses_one_that_uses_it():
+    graph = {}
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "__init__.py":
+            name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+            graph[name] = imported(path)
+    for name in graph:
+        graph[name] &= graph.keys()
+    assert list(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_the_version_is_known():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgcourse import cli, datasets, practice, ptbxl
+from ecgcourse import cli, datasets, practice, ptbxl, tiff, wfdb_records
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 
@@ -24,7 +24,7 @@ RECORDS, SIZE = 70, 32
 
 @pytest.fixture(scope="module", autouse=True)
 def preloaded() -> None:
-    SERVER.set_forkserver_preload(["ecgcourse.cli", "ecgcourse.datasets", "ecgcourse.practice"])
+    SERVER.set_forkserver_preload(["ecgcourse.cli", "ecgcourse.learning.datasets", "ecgcourse.records.practice"])
 
 
 def run(words: list[str], cache: Path) -> None:
@@ -32,14 +32,14 @@ def run(words: list[str], cache: Path) -> None:
     # One process alone, so that each is killed at a moment of its own work.
     os.environ["LOKY_MAX_CPU_COUNT"] = "1"
     # Small portions, so that there is something to go on with wherever the process is killed.
-    practice.CHUNK = ptbxl._CHUNK = 4
-    datasets.WRITE_PIXELS = 1
+    practice.CHUNK = wfdb_records._CHUNK = 4
+    tiff.WRITE_PIXELS = 1
     sys.exit(cli.main(words))
 
 
 def read(folder: Path, cache: Path) -> None:
     os.environ["ECGCOURSE_CACHE"] = str(cache)
-    ptbxl._CHUNK = 4
+    wfdb_records._CHUNK = 4
     ptbxl.read_signals(folder, ptbxl.read_table(folder), workers=1)
 
 

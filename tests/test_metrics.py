@@ -4,7 +4,7 @@ from sklearn import metrics as sk
 
 from ecgcourse import metrics
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.ptbxl import CLASSES
+from ecgcourse.records.ptbxl import CLASSES
 
 # Six records worked by hand; per class (columns MI, STTC, CD, HYP):
 # MI   true 1 1 0 0 0 1, predicted 1 0 0 1 0 1: TP 2, FN 1, FP 1, TN 2

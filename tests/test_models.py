@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn import functional
 
 from ecgcourse import models, training
-from ecgcourse.datasets import prepare, to_float
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.fields import taps
+from ecgcourse.images.fields import taps
+from ecgcourse.images.signals import SignalRecipe
+from ecgcourse.learning.datasets import prepare, to_float
 from ecgcourse.models.alexnet_attention import SelfAttention
 from ecgcourse.models.network import Model
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
-from ecgcourse.signals import SignalRecipe
 
 # Narrow and for small images, so that all of them are quick; what the defaults come to is counted without memory.
 SMALL = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ecgcourse import own_files, signals
 from ecgcourse.errors import DataError, EcgCourseError, EcgCourseWarning, SettingError
-from ecgcourse.ptbxl import LEADS
+from ecgcourse.records.ptbxl import LEADS
 
 FS, N = 250, 2000
 SAMPLE = Path(__file__).parents[2] / "shared" / "ptbxl-sample"
@@ -269,6 +269,13 @@ def test_wfdb_without_gain_is_read_with_a_warning(tmp_path, x):
     with pytest.warns(EcgCourseWarning, match="lead I has no gain"):
         ecg = own_files.read(path)
     np.testing.assert_allclose(ecg.signal, x[:1] * 5)
+
+
+def test_wfdb_gain_with_a_sign_is_a_gain(tmp_path, x):
+    path = write_wfdb(tmp_path, x[:1], leads=("I",))
+    path.write_text(path.read_text().replace("1000.0(0)/mV 16", "+1000/mV 16"))
+    with warnings.catch_warnings(action="error", category=EcgCourseWarning):
+        np.testing.assert_allclose(own_files.read(path).signal, x[:1], atol=1e-9)
 
 
 def test_comments_of_the_challenge(tmp_path, x):

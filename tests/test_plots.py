@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from ecgcourse import metrics, plots
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.ptbxl import CLASSES, LEADS
 from ecgcourse.recipe import Task
+from ecgcourse.records.ptbxl import CLASSES, LEADS
 
 MM = 25.4  # per inch
 FS = 100

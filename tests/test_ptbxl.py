@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import wfdb
 
-from ecgcourse import ptbxl
+from ecgcourse import ptbxl, signal_cache
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 
 SMALL = 3  # records in the folder that the bad-input tests damage
@@ -538,11 +538,11 @@ def test_a_reading_that_fails_leaves_nothing(folder, cache):
 
 
 def test_a_disk_that_is_full_is_a_warning(folder, cache, monkeypatch):
-    class Full(ptbxl._GrowingCache):
+    class Full(signal_cache.GrowingCache):
         def append(self, signal):
             self._give_up(OSError(28, "No space left on device"))
 
-    monkeypatch.setattr(ptbxl, "_GrowingCache", Full)
+    monkeypatch.setattr(signal_cache, "GrowingCache", Full)
     with pytest.warns(EcgCourseWarning, match="No space left on device") as caught:
         signals = ptbxl.read_signals(folder, many(folder))
     assert caught[0].filename == __file__
@@ -558,7 +558,7 @@ def test_the_cache_keeps_to_its_size(folder, cache, monkeypatch):
     os.utime(second, (1, 1))
     ptbxl.read_signals(folder, table)  # from now on the first is the one used last
     size = first.stat().st_size
-    monkeypatch.setattr(ptbxl, "_CACHE_BYTES", 2 * size)
+    monkeypatch.setattr(signal_cache, "_MOST_BYTES", 2 * size)
     begun = cache / ".signals-0.npy.partial"
     begun.mkdir()
     (begun / "signals-0.npy").write_bytes(b"0")

@@ -17,11 +17,11 @@ from torch.utils.data import TensorDataset
 from ecgcourse import datasets, models, ptbxl, training
 from ecgcourse.classifier import fit, load
 from ecgcourse.cli import main
-from ecgcourse.config import TrainConfig
 from ecgcourse.errors import CheckpointError, SettingError
-from ecgcourse.fields import ALL_FIELDS
+from ecgcourse.images.fields import ALL_FIELDS
+from ecgcourse.images.signals import IMAGE_LEADS, SCALINGS, SignalRecipe
+from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
-from ecgcourse.signals import IMAGE_LEADS, SCALINGS, SignalRecipe
 
 LEADS = st.sampled_from([IMAGE_LEADS, ptbxl.LEADS]) | st.lists(
     st.sampled_from(ptbxl.LEADS), min_size=1, unique=True

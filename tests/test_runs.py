@@ -18,7 +18,7 @@ from torch import nn
 from ecgcourse import datasets, models, runs, training
 from ecgcourse.cli import main
 from ecgcourse.errors import CheckpointError, DataError, SettingError
-from ecgcourse.training import TrainConfig
+from ecgcourse.learning.training import TrainConfig
 
 SIZE = 8
 STEPS = 4

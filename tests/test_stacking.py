@@ -4,8 +4,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from ecgcourse.analysis.stacking import Stacking
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.models import Stacking
 
 
 @pytest.fixture

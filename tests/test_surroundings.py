@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import ecgcourse
-from ecgcourse import cli, datasets, models, practice, ptbxl, render, runs, signals, training
+from ecgcourse import cli, datasets, loader, models, practice, ptbxl, render, runs, signals, training
 from ecgcourse.errors import DataError, SettingError, StorageError
 
 PACKAGE = Path(ecgcourse.__file__).parent
@@ -89,17 +89,17 @@ def test_a_killed_worker_is_told(
     monkeypatch: pytest.MonkeyPatch, practice_root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     """As the system does that runs out of memory."""
-    start = datasets._Loader.__iter__
+    start = loader._Loader.__iter__
 
-    def start_and_kill(loader: datasets._Loader):
+    def start_and_kill(given: loader._Loader):
         others = {child.pid for child in multiprocessing.active_children()}
-        batches = start(loader)
+        batches = start(given)
         for child in multiprocessing.active_children():
             if child.pid not in others:
                 os.kill(child.pid, signal.SIGKILL)
         return batches
 
-    monkeypatch.setattr(datasets._Loader, "__iter__", start_and_kill)
+    monkeypatch.setattr(loader._Loader, "__iter__", start_and_kill)
     words = f"train --model compact --size 16 --epochs 1 --device cpu --workers 1 --out {tmp_path / 'run'}"
     assert cli.main([*words.split(), str(practice_root)]) == 2
     error = capsys.readouterr().err

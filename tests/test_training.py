@@ -17,9 +17,9 @@ from torch.utils.data import Dataset, TensorDataset
 
 from ecgcourse import datasets, models, training
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError
+from ecgcourse.images.signals import SignalRecipe
+from ecgcourse.learning.training import TrainConfig
 from ecgcourse.recipe import Task
-from ecgcourse.signals import SignalRecipe
-from ecgcourse.training import TrainConfig
 
 SIZE = 8
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import pytest
 from mirror import QUICK, Mirror
 
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.transfer import Absent, Patience, Transfer, WrongContent
+from ecgcourse.records.transfer import Absent, Patience, Transfer, WrongContent
 
 NAME = "records100/00000/00001_lr.dat"
 CEILING = 1 << 20

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ecgcourse import ptbxl
+from ecgcourse import ptbxl_tables
 from ecgcourse.errors import DataError
-from ecgcourse.workers import spread
+from ecgcourse.support.workers import spread
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -28,7 +28,7 @@ def test_several_processes_take_part_and_one_alone_stays_in_this_one():
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_error_comes_back_as_it_was(n_jobs: int):
     with pytest.raises(DataError, match="has no column MI"):
-        list(spread(ptbxl._need_columns, [(["ecg_id"], ["MI"], "the table")] * 3, n_jobs))
+        list(spread(ptbxl_tables.need_columns, [(["ecg_id"], ["MI"], "the table")] * 3, n_jobs))
 
 
 def is_there(pid: int) -> bool:

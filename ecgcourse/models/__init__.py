@@ -21,10 +21,9 @@ from ecgcourse.models.recurrent import GRU, LSTM
 from ecgcourse.models.registry import REGISTRY, create, has_setting, image_recipe, inputs, names, signal_recipe
 from ecgcourse.models.resnet import ResNet
 from ecgcourse.models.resnet1d import ResNet1d
-from ecgcourse.models.stacking import Stacking
 from ecgcourse.models.vgg import VGG
 
-__all__ = ["REGISTRY", "Stacking", "create", "has_setting", "image_recipe", "inputs", "names", "signal_recipe"]
+__all__ = ["REGISTRY", "create", "has_setting", "image_recipe", "inputs", "names", "signal_recipe"]
 
 REGISTRY.update(
     alexnet=AlexNet,

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from ecgcourse import __version__
-from ecgcourse.device import pick_device
 from ecgcourse.errors import CheckpointError, DataError, SettingError, StorageError, brief, in_words, shown
-from ecgcourse.files import check_zip, read_json, whole_file
 from ecgcourse.models import registry
 from ecgcourse.recipe import Recipe, Task
+from ecgcourse.support.device import pick_device
+from ecgcourse.support.files import check_zip, read_json, whole_file
 
 KEPT = ("thresholds", "calibration", "data", "synthetic", "seconds")
 """What learning leaves in a model beside weights."""
@@ -69,7 +69,7 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu", recipe: Recipe
     path : path
         From :func:`save_checkpoint`. Opening it runs no code that the file may hold.
     device : str
-        As in :func:`ecgcourse.device.pick_device`.
+        As in :func:`ecgcourse.support.device.pick_device`.
     recipe : Recipe, optional
         What the network was fed, for a file of format 1, which doesn't say it.
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import torch
 
 from ecgcourse.errors import DataError, SettingError, shown
-from ecgcourse.fields import LARGEST
+from ecgcourse.images.fields import LARGEST
 
 
 def check_counts(model: str, **settings: int) -> None:

@@ -1,6 +1,6 @@
 """The small network on images that know up from down, in short crops. Introduced in chapter 13."""
 
-from ecgcourse.fields import DIFFERENCE
+from ecgcourse.images.fields import DIFFERENCE
 from ecgcourse.models.compact import Compact
 from ecgcourse.models.registry import LEADS_BY_COUNT
 from ecgcourse.recipe import ImageRecipe
@@ -12,9 +12,9 @@ class CompactDifferences(Compact):
     """:class:`~ecgcourse.models.compact.Compact` on one image per lead: the signed differences of 1.28 s.
 
     Three things that the nine images of ten seconds lose are kept. The sign: an image of ``x_i − x_j``
-    (:func:`ecgcourse.fields.difference`) turns over with its lead. The voltage: one scale for all leads and records.
-    The samples: of a crop of 128 of them each is mixed into a pixel, where the side is 64 or more. While learning,
-    a crop lies at a random place; a record is judged by the mean logits of eight crops.
+    (:func:`ecgcourse.images.fields.difference`) turns over with its lead. The voltage: one scale for all leads and
+    records. The samples: of a crop of 128 of them each is mixed into a pixel, where the side is 64 or more. While
+    learning, a crop lies at a random place; a record is judged by the mean logits of eight crops.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class Fusion(Network):
     signal_model, image_model : nn.Module
         The parts.
     scaling : str
-        How the signal model wants its signals, see :class:`ecgcourse.signals.SignalRecipe`.
+        How the signal model wants its signals, see :class:`ecgcourse.images.signals.SignalRecipe`.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ecgcourse.fields import FIELDS
+from ecgcourse.images.fields import FIELDS
 from ecgcourse.models.checks import check_counts, check_images
 from ecgcourse.models.fusion import copies, drop_head, make_part, side_by_side
 from ecgcourse.models.image_fusion import check_fields

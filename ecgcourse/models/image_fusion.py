@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ecgcourse.errors import SettingError
-from ecgcourse.fields import FIELDS
+from ecgcourse.images.fields import FIELDS
 from ecgcourse.models.checks import check_counts, check_images
 from ecgcourse.models.fusion import drop_head, make_part
 from ecgcourse.models.network import Network

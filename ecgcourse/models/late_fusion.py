@@ -11,7 +11,7 @@ class LateFusion(Fusion):
     """Decide on the 2K probabilities of a signal network and an image network with one hidden layer.
 
     As in Narotamo et al. 2024, who train both networks first, see :meth:`adopt`, and keep them frozen.
-    :mod:`ecgcourse.models.stacking` does the same with a logistic regression.
+    :mod:`ecgcourse.analysis.stacking` does the same with a logistic regression.
 
     Parameters
     ----------

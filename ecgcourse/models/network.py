@@ -48,7 +48,7 @@ class Network(nn.Module):
 
     inputs: ClassVar[tuple[str, ...]] = ("images",)
     scaling: str = "z_score"
-    """How the signals come that it takes by default, see :class:`ecgcourse.signals.SignalRecipe`."""
+    """How the signals come that it takes by default, see :class:`ecgcourse.images.signals.SignalRecipe`."""
     all_fields: ClassVar[bool] = False
     """Whether it needs one image of each of the three fields for every lead."""
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from ecgcourse.errors import SettingError, in_words, shown
-from ecgcourse.fields import FIELDS
-from ecgcourse.ptbxl import CLASSES, LEADS
+from ecgcourse.images.fields import FIELDS
+from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe
 from ecgcourse.recipe import ImageRecipe, Recipe, Task, class_names
-from ecgcourse.signals import IMAGE_LEADS, SignalRecipe
+from ecgcourse.records.ptbxl import CLASSES, LEADS
 
 REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 """The models by name; filled when :mod:`ecgcourse.models` is imported."""

@@ -1,0 +1,361 @@
+"""How good a classifier is, and how sure one can be of it: thresholds, tables, bootstrap intervals.
+
+The numbers come from `metrics`; this module puts everything that is reported about a set of predictions into one
+`Report`, for tasks in which a record may have any number of the classes and for those in which it has exactly one.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ecgcourse.errors import DataError, SettingError
+from ecgcourse.learning.metrics import (
+    COLUMNS,
+    accuracy,
+    apply_thresholds,
+    auroc,
+    average_precision,
+    check_both_present,
+    check_exactly_one,
+    check_pair,
+    check_thresholds,
+    confusion,
+    decide,
+    f1,
+    fit_thresholds,
+    names_of,
+    sensitivity,
+    specificity,
+)
+from ecgcourse.recipe import Task
+
+__all__ = ["METRICS", "Report", "apply_thresholds", "confusion", "fit_thresholds", "report"]
+
+METRICS = ("sensitivity", "specificity", "accuracy", "f1", "auroc", "average_precision")
+
+# Elements of the largest array of one batch of resamples: 2 million float64 are 16 MB.
+_BATCH_ELEMENTS = 2_000_000
+_MAX_REDRAWS = 1_000
+# Columns of a table that is printed beside each other: what a wide terminal shows; the rest follows below.
+_LINE_LENGTH = 120
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What `report` found.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The K class names.
+    n_records : int
+        N, the number of records that were judged.
+    thresholds : (K,) float64 or None
+        A class is predicted where its probability is at least this. None in a multiclass task: the most probable
+        class is predicted.
+    confusion : (K, 4) int64
+        One row per class; columns TP, FN, FP, TN. In a multiclass task each class against all others.
+    per_class : DataFrame, K rows
+        One column per metric of `METRICS`.
+    macro : Series
+        Mean of each metric over the classes: every class counts the same.
+    pooled : Series
+        Each metric over all N x K decisions together, the micro-average: every decision counts the same.
+    low, high : DataFrame, K + 2 rows
+        Ends of the 95 % intervals of the classes, of "macro" and of "pooled".
+    n_bootstrap : int
+        Number of resamples behind the intervals.
+    matrix : (K, K) int64 or None
+        In a multiclass task how many records of each class (row) were taken for each class (column).
+    """
+
+    classes: tuple[str, ...]
+    n_records: int
+    thresholds: NDArray[np.float64] | None
+    confusion: NDArray[np.int64]
+    per_class: pd.DataFrame
+    macro: pd.Series
+    pooled: pd.Series
+    low: pd.DataFrame
+    high: pd.DataFrame
+    n_bootstrap: int
+    matrix: NDArray[np.int64] | None = None
+
+    @property
+    def overall_accuracy(self) -> dict[str, float] | None:
+        """In a multiclass task the share of records whose class was predicted: value, low and high; else None."""
+        # Each record has one positive, and one class is predicted: found positives are records judged rightly.
+        return None if self.matrix is None else self._row_to_dict(len(self.classes) + 1)["sensitivity"]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per class, then "macro" and "pooled"; columns sensitivity, sensitivity_low, …_high, …"""
+        values = self._values()
+        columns = {}
+        for metric in METRICS:
+            columns[metric] = values[metric]
+            columns[f"{metric}_low"] = self.low[metric]
+            columns[f"{metric}_high"] = self.high[metric]
+        return pd.DataFrame(columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers, strings and dictionaries, ready for `json.dump`."""
+        rows = [self._row_to_dict(row) for row in range(len(self.classes) + 2)]
+        found = {
+            "n_records": self.n_records,
+            "n_bootstrap": self.n_bootstrap,
+            "thresholds": None if self.thresholds is None else self._by_class(self.thresholds.tolist()),
+            "confusion": self._by_class(dict(zip(COLUMNS, row, strict=True)) for row in self.confusion.tolist()),
+            "per_class": self._by_class(rows[:-2]),
+            "macro": rows[-2],
+            "pooled": rows[-1],
+        }
+        if self.matrix is not None:
+            found["matrix"] = self._by_class(self._by_class(row) for row in self.matrix.tolist())
+            found["overall_accuracy"] = self.overall_accuracy
+        return found
+
+    def __str__(self) -> str:
+        source = f"{self.n_bootstrap} bootstrap resamples"
+        heading = f"{self.n_records} records; below each value its 95 % interval ({source})"
+        return "\n".join([heading, "", *self._matrix_lines(), *self._count_lines(), "", *self._metric_lines()])
+
+    __repr__ = __str__
+
+    def _values(self) -> pd.DataFrame:
+        return pd.concat([self.per_class, self.macro.to_frame("macro").T, self.pooled.to_frame("pooled").T])
+
+    def _by_class(self, values: Iterable) -> dict[str, Any]:
+        return dict(zip(self.classes, values, strict=True))
+
+    def _row_to_dict(self, row: int) -> dict[str, dict[str, float]]:
+        # By place: nobody keeps a class from being called "macro".
+        columns = {"value": self._values(), "low": self.low, "high": self.high}
+        return {
+            metric: {name: float(column[metric].iloc[row]) for name, column in columns.items()} for metric in METRICS
+        }
+
+    def _matrix_lines(self) -> list[str]:
+        if self.matrix is None:
+            return []
+        overall = self.overall_accuracy
+        rows = [(name, [f"{count}" for count in row]) for name, row in zip(self.classes, self.matrix, strict=True)]
+        return [
+            f"accuracy {overall['value']:.3f} ({overall['low']:.3f}-{overall['high']:.3f}): the most probable class is "
+            "the record's",
+            "",
+            "rows: the record's class; columns: the predicted one",
+            *_table_lines(self.classes, rows, 8),
+            "",
+            "each class against all others; macro: mean over the classes; pooled: the micro-average",
+        ]
+
+    def _count_lines(self) -> list[str]:
+        if self.thresholds is None:
+            return _table_lines(COLUMNS, list(zip(self.classes, self.confusion.astype(str), strict=True)), 8)
+        line = f"{{:<{_label_width(self.classes)}}}{{:>10}}{{:>8}}{{:>8}}{{:>8}}{{:>8}}".format
+        rows = zip(self.classes, self.thresholds, self.confusion.tolist(), strict=True)
+        return [
+            line("", "threshold", *COLUMNS),
+            *(line(name, f"{threshold:.3f}", *counts) for name, threshold, counts in rows),
+        ]
+
+    def _metric_lines(self) -> list[str]:
+        titles = {"f1": "F1", "auroc": "AUROC", "average_precision": "avg. prec."}
+        values, rows = self._values(), []
+        for metric in METRICS:
+            spans = zip(self.low[metric], self.high[metric], strict=True)
+            rows.append((titles.get(metric, metric), [f"{value:.3f}" for value in values[metric]]))
+            rows.append(("", [f"{low:.3f}-{high:.3f}" for low, high in spans]))
+        return _table_lines(list(values.index), rows, 13)
+
+
+def report(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    thresholds: ArrayLike = 0.5,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    task: Task | None = None,
+) -> Report:
+    """Judge predictions: per class, mean over the classes (macro), and all decisions together (pooled).
+
+    The 95 % intervals are percentile bootstrap intervals: the N records are drawn N times with replacement,
+    all metrics are computed again, and the interval runs from the 2.5th to the 97.5th percentile of the
+    results. Whole records are drawn, so classes that occur together stay together. A resample in which some
+    class has no positive or no negative record is drawn again, so every metric is defined in every resample.
+    The thresholds are kept as they are: the intervals do not hold the uncertainty of fitting them, nor that
+    of training.
+
+    Parameters
+    ----------
+    y_true : (N, K) array of 0 and 1
+        In a multiclass task with exactly one 1 per row.
+    y_prob : (N, K) array in [0, 1]
+        In a multiclass task those of a softmax.
+    thresholds : float or (K,) array in [0, 1]
+        Fit them on the validation set (`fit_thresholds`), not on the records that are judged here. Of no account in
+        a multiclass task, where the most probable class is predicted, the first of several.
+    n_bootstrap : int
+        Number of resamples.
+    seed : int
+        The same seed gives the same intervals.
+    task : Task, optional
+        Names of the classes, and whether a record has exactly one; None:
+        :func:`ecgcourse.recipe.class_names`, of which a record may have any number.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    DataError
+        As `fit_thresholds`; so few records that no resample holds every class; or, in a multiclass task, a record
+        that has none or several of the classes.
+    SettingError
+        `n_bootstrap` is not a positive whole number, or the task has another number of classes.
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13, 1993, doi:10.1201/9780429246593.
+    """
+    if not isinstance(n_bootstrap, int | np.integer) or n_bootstrap < 1:
+        raise SettingError(f"n_bootstrap is {n_bootstrap!r}; it must be a whole number, at least 1")
+    names, multiclass = (None, False) if task is None else (task.classes, task.is_multiclass)
+    y_true, y_prob = check_pair(y_true, y_prob, names)
+    if multiclass:
+        check_exactly_one(y_true, names)
+    check_both_present(y_true, names)
+    n_classes = y_true.shape[1]
+    names = names_of(names, n_classes)
+    thresholds = None if multiclass else check_thresholds(thresholds, n_classes)
+    y_pred = decide(y_prob, thresholds, multiclass)
+    table = confusion(y_true, y_pred)
+    values = _as_frame(_point_estimates(table, y_true, y_prob), names)
+    low, high = np.percentile(_bootstrap(y_true, y_prob, y_pred, n_bootstrap, seed), [2.5, 97.5], axis=0)
+    return Report(
+        classes=names,
+        n_records=len(y_true),
+        thresholds=thresholds,
+        confusion=table,
+        per_class=values.iloc[:-2],
+        macro=values.iloc[-2],
+        pooled=values.iloc[-1],
+        low=_as_frame(low, names),
+        high=_as_frame(high, names),
+        n_bootstrap=int(n_bootstrap),
+        matrix=y_true.T @ y_pred if multiclass else None,
+    )
+
+
+def _point_estimates(table: NDArray, y_true: NDArray, y_prob: NDArray) -> NDArray[np.float64]:
+    areas = np.stack([auroc(y_true, y_prob), average_precision(y_true, y_prob)], axis=-1)
+    y_true, y_prob = y_true.ravel(), y_prob.ravel()
+    pooled_areas = np.array([roc_auc_score(y_true, y_prob), average_precision_score(y_true, y_prob)])
+    return _all_rows(table, areas, pooled_areas)
+
+
+def _all_rows(table: NDArray, areas: NDArray, pooled_areas: NDArray) -> NDArray[np.float64]:
+    """(..., K, 4) counts, (..., K, 2) and (..., 2) areas -> (..., K + 2, 6): classes, macro, pooled."""
+    per_class = np.concatenate([_rates(table), areas], axis=-1)
+    macro = per_class.mean(axis=-2, keepdims=True)
+    pooled_rates = _rates(table.sum(axis=-2, keepdims=True))
+    pooled = np.concatenate([pooled_rates, pooled_areas[..., None, :]], axis=-1)
+    return np.concatenate([per_class, macro, pooled], axis=-2)
+
+
+def _rates(table: NDArray) -> NDArray[np.float64]:
+    return np.stack([sensitivity(table), specificity(table), accuracy(table), f1(table)], axis=-1)
+
+
+def _as_frame(values: NDArray, names: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(values, index=[*names, "macro", "pooled"], columns=list(METRICS))
+
+
+def _label_width(labels: Iterable[str]) -> int:
+    return max(12, *(len(label) + 1 for label in labels))
+
+
+def _table_lines(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], width: int) -> list[str]:
+    """Lines of a table, its columns at least `width` wide; what is too wide for a line follows below, in even parts."""
+    width = max(width, *(len(name) + 2 for name in names))
+    label_width = _label_width(label for label, _ in rows)
+    at_most = max(1, (_LINE_LENGTH - label_width) // width)
+    per_part = math.ceil(len(names) / math.ceil(len(names) / at_most))
+    lines = []
+    for start in range(0, len(names), per_part):
+        lines += [""] if start else []
+        for label, cells in [("", names), *rows]:
+            shown = "".join(f"{cell:>{width}}" for cell in cells[start : start + per_part])
+            lines.append(f"{label:<{label_width}}{shown}")
+    return lines
+
+
+def _bootstrap(y_true: NDArray, y_prob: NDArray, y_pred: NDArray, n_bootstrap: int, seed: int) -> NDArray[np.float64]:
+    """All metrics of every resample: (n_bootstrap, K + 2, 6)."""
+    results = []
+    for counts in _resamples(y_true, n_bootstrap, seed):
+        areas = [_areas(counts, t, p) for t, p in zip(y_true.T, y_prob.T, strict=True)]
+        repeated = np.repeat(counts, y_true.shape[1], axis=1)
+        pooled_areas = _areas(repeated, y_true.ravel(), y_prob.ravel())
+        results.append(_all_rows(_tables(counts, y_true, y_pred), np.stack(areas, axis=1), pooled_areas))
+    return np.concatenate(results)
+
+
+def _resamples(y_true: NDArray, n_bootstrap: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield (B, N) arrays: how often each record was drawn in each of B resamples."""
+    rng = np.random.default_rng(seed)
+    batch = max(1, _BATCH_ELEMENTS // y_true.size)
+    for start in range(0, n_bootstrap, batch):
+        yield _draw(rng, y_true, min(batch, n_bootstrap - start))
+
+
+def _draw(rng: np.random.Generator, y_true: NDArray, size: int) -> NDArray[np.float64]:
+    n_records = len(y_true)
+    counts = np.empty((size, n_records))
+    todo = np.arange(size)
+    for _ in range(_MAX_REDRAWS):
+        picks = rng.integers(n_records, size=(todo.size, n_records))
+        cells = picks + n_records * np.arange(todo.size)[:, None]
+        counts[todo] = np.bincount(cells.ravel(), minlength=cells.size).reshape(cells.shape)
+        n_positive = counts[todo] @ y_true
+        todo = todo[((n_positive == 0) | (n_positive == n_records)).any(axis=1)]
+        if todo.size == 0:
+            return counts
+    raise DataError(
+        f"{n_records} records are too few for bootstrap intervals: in {_MAX_REDRAWS} draws some class always "
+        "lacked positives or negatives; judge more records"
+    )
+
+
+def _tables(counts: NDArray, y_true: NDArray, y_pred: NDArray) -> NDArray[np.float64]:
+    """The confusion tables of B resamples: (B, N) counts -> (B, K, 4)."""
+    cells = (y_true * y_pred, y_true * (1 - y_pred), (1 - y_true) * y_pred, (1 - y_true) * (1 - y_pred))
+    return np.stack([counts @ cell for cell in cells], axis=-1)
+
+
+def _areas(counts: NDArray, y_true: NDArray, y_prob: NDArray) -> NDArray[np.float64]:
+    """AUROC and average precision of one class in B resamples: (B, N) counts -> (B, 2).
+
+    A record drawn w times is a record of weight w, so one sort serves all resamples; records with the same
+    probability make one step of the curve, as in scikit-learn.
+    """
+    order = np.argsort(-y_prob, kind="stable")
+    step_ends = np.append(np.flatnonzero(np.diff(y_prob[order])), order.size - 1)
+    weights = counts[:, order]
+    true_positives = np.cumsum(weights * y_true[order], axis=1)[:, step_ends]
+    predicted = np.cumsum(weights, axis=1)[:, step_ends]
+    false_positives = predicted - true_positives
+    n_positive, n_negative = true_positives[:, -1], false_positives[:, -1]
+    gained = np.diff(true_positives, axis=1, prepend=0)
+    area = (np.diff(false_positives, axis=1, prepend=0) * (true_positives - gained / 2)).sum(axis=1)
+    # A step of records that were not drawn at all gains nothing, so its precision may be anything.
+    precision = true_positives / np.maximum(predicted, 1)
+    average = (gained * precision).sum(axis=1) / n_positive
+    return np.stack([area / (n_positive * n_negative), average], axis=-1)

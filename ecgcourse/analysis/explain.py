@@ -1,0 +1,581 @@
+"""What a network looked at: attributions to pixels and samples, the way back to seconds, and two checks of them.
+
+An attribution gives every input number its part in one logit. :func:`integrated_gradients` and :func:`grad_cam`
+make them, :func:`to_time` brings those of images back to leads and samples, :func:`over_time` does all of that for
+records of a dataset. Whether an attribution means anything is another question: :func:`localisation` holds it
+against samples that are known to matter, :func:`rank_correlation` against that of a :func:`randomised` network.
+Introduced in chapter 14.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from torch import nn
+from torch.nn import functional
+
+from ecgcourse import models
+from ecgcourse.errors import DataError, SettingError, brief, shown
+from ecgcourse.images.fields import FIELDS, taps
+from ecgcourse.learning.datasets import Index, RenderedImages, Signals, SignalsAndImages, to_float
+from ecgcourse.learning.training import Inputs, in_evaluation_mode
+from ecgcourse.recipe import class_names
+
+Maps = NDArray[np.float64]
+
+
+def integrated_gradients(
+    model: nn.Module,
+    inputs: Inputs,
+    target: str,
+    baseline: Inputs | float = 0.0,
+    steps: int = 64,
+) -> Maps | tuple[Maps, ...]:
+    """Share out the difference of a logit between a record and a baseline among the input numbers.
+
+    The gradient of the logit is averaged along the straight line from the baseline to the record, and multiplied by
+    what each number changed on the way. Exactly averaged, the attributions of a record sum to the difference
+    of its logits at both ends (Sundararajan et al. 2017, proposition 1). Here the average is a Gauss–Legendre sum,
+    so compare the two, and take more steps where they differ too much.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Evaluated in evaluation mode, on its own device; its mode, weights and gradients stay as they are.
+    inputs : (B, L, T) or (B, C, S, S) tensor, or one tensor for each input of the model
+        Signals or images as a dataset gives them: uint8 images become floats in [0, 1].
+    target : str
+        Name of the class whose logit is explained, of those that the model's `task` has; in a multiclass task this is
+        its logit before the softmax. A model without a task answers what :func:`ecgcourse.recipe.class_names` says.
+    baseline : number or tensor, or one for each input
+        Where the line begins, broadcast to the inputs' shape: numbers as the model takes them.
+    steps : int
+        Points on the line at which the gradient is taken.
+
+    Returns
+    -------
+    float64 array of the inputs' shape, or a tuple of such arrays
+        In units of the logit.
+
+    Raises
+    ------
+    SettingError
+        An unknown target, or fewer than 1 step.
+    DataError
+        A baseline that doesn't fit the inputs, or inputs that the model refuses.
+
+    References
+    ----------
+    Sundararajan, M., Taly, A., Yan, Q. (2017). Axiomatic attribution for deep networks. ICML. arXiv:1703.01365.
+    """
+    if steps < 1:
+        raise SettingError(f"integrated_gradients: steps={steps}, but it must be at least 1")
+    ends = _prepared(model, inputs)
+    starts = _baselines(baseline, ends)
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    means = [torch.zeros(end.shape, dtype=torch.float64) for end in ends]
+    with _gradients_through(model):
+        for node, weight in zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
+            points = [(start + node * (end - start)).requires_grad_() for start, end in zip(starts, ends, strict=True)]
+            found = torch.autograd.grad(_logits(model, points, target).sum(), points)
+            for mean, gradient in zip(means, found, strict=True):
+                mean += weight * gradient.cpu()
+    parts = [(mean * (end - start).cpu()).numpy() for mean, start, end in zip(means, starts, ends, strict=True)]
+    return parts[0] if isinstance(inputs, torch.Tensor) else tuple(parts)
+
+
+def grad_cam(model: nn.Module, inputs: torch.Tensor, target: str, layer: str | None = None) -> Maps:
+    """Where the last convolution found what speaks for a class: gradient-weighted class activation mapping.
+
+    Each map of a layer is weighted with the mean of the logit's gradient over it; what the weighted sum has above
+    0 is enlarged to the input's size, linearly with half-pixel centres (Selvaraju et al. 2017, equations 1 and 2).
+
+    Parameters
+    ----------
+    model : nn.Module
+        Takes signals alone or images alone. As for :func:`integrated_gradients`.
+    inputs : (B, L, T) or (B, C, S, S) tensor
+        As for :func:`integrated_gradients`.
+    target : str
+        As for :func:`integrated_gradients`.
+    layer : str, optional
+        Name of the layer, as ``model.named_modules()`` has it; None takes :func:`map_layer`.
+
+    Returns
+    -------
+    (B, P, T) or (B, P, S, S) float64 array
+        Not negative. P = 1, since a convolution mixes all leads or images, except for a network that looks at
+        each lead by itself: that one gives a map for each lead.
+
+    Raises
+    ------
+    SettingError
+        An unknown target or layer, a layer whose outputs are no maps, a network without convolution, or one that
+        takes signals and images.
+
+    References
+    ----------
+    Selvaraju, R. R., Cogswell, M., Das, A., Vedantam, R., Parikh, D., Batra, D. (2017). Grad-CAM: visual
+    explanations from deep networks via gradient-based localization. ICCV. doi:10.1109/ICCV.2017.74.
+    """
+    x = _only(_prepared(model, inputs)).requires_grad_()
+    name = map_layer(model, x) if layer is None else layer
+    with _gradients_through(model), _outputs_of(model, [name]) as outputs:
+        logits = _logits(model, [x], target)
+        maps = _checked_maps(outputs, name, x)
+        (gradient,) = torch.autograd.grad(logits.sum(), maps)
+    weights = gradient.flatten(2).mean(dim=2)
+    heat = torch.einsum("bc...,bc->b...", maps.detach(), weights).clamp(min=0)
+    mode = "linear" if x.ndim == 3 else "bilinear"
+    enlarged = functional.interpolate(heat[:, None], size=x.shape[2:], mode=mode, align_corners=False)
+    return enlarged.reshape(len(x), -1, *x.shape[2:]).cpu().double().numpy()
+
+
+def map_layer(model: nn.Module, inputs: torch.Tensor) -> str:
+    """Name of the layer that :func:`grad_cam` looks at: the last convolution, with all that keeps its maps' shape.
+
+    Normalisation and ReLU after the convolution, and a sum with what goes around it, belong to its maps; the
+    first layer that changes their shape ends the search. The order is that in which the layers compute.
+
+    Parameters
+    ----------
+    model : nn.Module
+    inputs : (B, L, T) or (B, C, S, S) tensor
+        Any that the model takes.
+
+    Returns
+    -------
+    str
+        As in ``model.named_modules()``.
+
+    Raises
+    ------
+    SettingError
+        The model has no convolution, or takes signals and images.
+    """
+    x = _only(_prepared(model, inputs))
+    names = {module: name for name, module in model.named_modules() if name}
+    with in_evaluation_mode(model), torch.no_grad(), _outputs_of(model, names.values()) as outputs:
+        model(x)
+    shapes = [(name, output.shape) for name, output in outputs]
+    places = [k for k, (name, _) in enumerate(shapes) if isinstance(model.get_submodule(name), nn.Conv1d | nn.Conv2d)]
+    if not places:
+        raise SettingError(f"{type(model).__name__} has no convolution for Grad-CAM; use integrated_gradients")
+    chosen, shape = shapes[places[-1]]
+    for name, following in shapes[places[-1] :]:
+        if following != shape:
+            break
+        chosen = name
+    return chosen
+
+
+def to_time(
+    attribution: ArrayLike, n_samples: int, fields: Sequence[str] = FIELDS, spread: str = "taps"
+) -> NDArray[np.float64]:
+    """Bring attributions of images back to the leads and samples that the images were made of.
+
+    Both axes of an image are time, so pixel (i, j) stands for two moments of one lead, i and j: each gets half
+    of its attribution. The images of a lead add up. The total of each record stays the same.
+
+    Parameters
+    ----------
+    attribution : (B, C, S, S) array
+        Lead-major: all fields of the first lead, then those of the next.
+    n_samples : int
+        Samples T that an image shows.
+    fields : sequence of str
+        The fields that each lead has images of.
+    spread : {"taps", "pixel"}
+        Which samples are a pixel's moment. "taps": the two that it mixes, by their weights
+        (:func:`ecgcourse.images.fields.taps`); samples that no pixel looks at get exactly 0. "pixel": all T/S that it
+        is drawn over, equally, which is easier to look at.
+
+    Returns
+    -------
+    (B, L, T) float64 array
+
+    Raises
+    ------
+    DataError
+        Another shape, or a value that isn't finite.
+    SettingError
+        An unknown `spread`, or fewer than 1 sample.
+    """
+    if spread not in SPREADS:
+        raise SettingError(f"to_time: spread={spread!r} isn't allowed; it must be {' or '.join(SPREADS)}")
+    attribution = np.asarray(attribution, dtype=np.float64)
+    shape = attribution.shape
+    if attribution.ndim != 4 or shape[2] != shape[3] or shape[1] % len(fields):
+        raise DataError(
+            f"to_time: the attribution has shape {shape}, but (B, C, S, S) with {len(fields)} images per lead is needed"
+        )
+    _check_finite(attribution, "to_time")
+    by_moment = (attribution.sum(axis=3) + attribution.sum(axis=2)) / 2
+    by_sample = by_moment @ SPREADS[spread](n_samples, shape[-1])
+    return by_sample.reshape(shape[0], -1, len(fields), n_samples).sum(axis=2)
+
+
+def over_time(
+    model: nn.Module,
+    dataset: RenderedImages | Signals | SignalsAndImages,
+    rows: Index,
+    target: str,
+    method: str = "integrated_gradients",
+    spread: str = "taps",
+    batch_size: int = 16,
+    **settings,
+) -> NDArray[np.float64]:
+    """Explain one class's logit for records of a dataset, lead by lead and sample by sample.
+
+    Parameters
+    ----------
+    model : nn.Module
+    dataset : RenderedImages, Signals or SignalsAndImages
+        What the model takes.
+    rows : sequence of B ints, slice or mask
+        Which records.
+    target : str
+        As for :func:`integrated_gradients`.
+    method : {"integrated_gradients", "grad_cam"}
+        A map of Grad-CAM belongs to no lead; each gets an equal part.
+    spread : {"taps", "pixel"}
+        As for :func:`to_time`; matters for images only.
+    batch_size : int
+        Records that go through the network together.
+    **settings
+        Of the method, such as ``steps=128``.
+
+    Returns
+    -------
+    (B, L, T) float64 array
+        With signals and images, the sum of what both got.
+
+    Raises
+    ------
+    SettingError
+        An unknown method; crops, or images from files, which don't say which samples they show; signals and
+        images of different leads; also as the method does.
+    """
+    if method not in METHODS:
+        raise SettingError(f"over_time: method={method!r} isn't allowed; it must be {' or '.join(METHODS)}")
+    parts = dataset.parts if isinstance(dataset, SignalsAndImages) else (dataset,)
+    _check_parts(parts)
+    rows = torch.arange(len(dataset))[rows].reshape(-1)
+    batches = []
+    for batch in rows.split(batch_size):
+        found = METHODS[method](model, dataset[batch][0], target, **settings)
+        found = found if isinstance(found, tuple) else (found,)
+        batches.append(sum(_in_time(part, maps, spread) for part, maps in zip(parts, found, strict=True)))
+    return np.concatenate(batches)
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """What :func:`localisation` found.
+
+    Attributes
+    ----------
+    shares : (N,) float64
+        Share of each record's absolute attribution that lies on the marked samples.
+    chances : (N,) float64
+        The same for an attribution that is equal everywhere: the share of samples that are marked.
+    summary : DataFrame
+        Rows "share", "chance" and "difference" (share minus chance); columns mean, low and high: the mean over
+        the records and the ends of its 95 % bootstrap interval.
+    left_out : int
+        Records without a marked sample or without any attribution.
+    """
+
+    shares: NDArray[np.float64]
+    chances: NDArray[np.float64]
+    summary: pd.DataFrame
+    left_out: int
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.shares)} records, {self.left_out} left out; means and their 95 % bootstrap intervals"]
+        for name, row in self.summary.iterrows():
+            lines.append(f"{name:<11}{row['mean']:7.3f}  {row['low']:.3f} to {row['high']:.3f}")
+        return "\n".join(lines)
+
+
+def localisation(
+    attribution: ArrayLike,
+    mask: ArrayLike,
+    seen: ArrayLike | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Localisation:
+    """How much of an attribution lies on the samples that are known to carry a class's signs.
+
+    Parameters
+    ----------
+    attribution : (N, L, T) array
+        Its absolute values count.
+    mask : (N, L, T) array of bool
+        True where the signs are.
+    seen : (L, T) or (N, L, T) array, optional
+        What an attribution without any preference would be, for the chance; None: the same everywhere. Images that
+        leave samples out need ``to_time(np.ones_like(images), T)``.
+    n_bootstrap : int
+        Number of resamples of the records.
+    seed : int
+        The same seed gives the same intervals.
+
+    Returns
+    -------
+    Localisation
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, values that aren't finite, or no record with a marked sample and an attribution.
+    SettingError
+        `n_bootstrap` below 1.
+    """
+    if n_bootstrap < 1:
+        raise SettingError(f"localisation: n_bootstrap={n_bootstrap}, but it must be at least 1")
+    size, mask = np.abs(np.asarray(attribution, dtype=np.float64)), np.asarray(mask, dtype=bool)
+    if size.ndim != 3 or mask.shape != size.shape:
+        raise DataError(f"localisation: attribution {size.shape} and mask {mask.shape} must both be (N, L, T)")
+    _check_finite(size, "localisation")
+    even = np.broadcast_to(1.0 if seen is None else np.asarray(seen, dtype=np.float64), size.shape)
+    usable = (size.sum(axis=(1, 2)) > 0) & ((mask * even).sum(axis=(1, 2)) > 0)
+    if not usable.any():
+        raise DataError(f"localisation: none of {len(size)} records has a marked sample and an attribution")
+    shares, chances = (_share_on(mask[usable], each[usable]) for each in (size, even))
+    values = {"share": shares, "chance": chances, "difference": shares - chances}
+    summary = pd.DataFrame.from_dict(
+        {name: _mean_with_interval(each, n_bootstrap, seed) for name, each in values.items()},
+        orient="index",
+        columns=["mean", "low", "high"],
+    )
+    return Localisation(shares, chances, summary, int((~usable).sum()))
+
+
+def randomised(model: nn.Module, seed: int) -> nn.Module:
+    """Make the same network with fresh random weights, for the model randomisation test.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From :func:`ecgcourse.models.create`.
+    seed : int
+        Chooses the weights: another one than the training began with.
+
+    Returns
+    -------
+    nn.Module
+        Of the same recipe and task, on the model's device, in the mode that new networks have. Running means of
+        normalisations are as new.
+
+    Raises
+    ------
+    SettingError
+        The model doesn't carry the settings that it was made with.
+
+    References
+    ----------
+    Adebayo, J., Gilmer, J., Muelly, M., Goodfellow, I., Hardt, M., Kim, B. (2018). Sanity checks for saliency maps.
+    NeurIPS. arXiv:1810.03292.
+    """
+    settings = dict(getattr(model, "settings", {}))
+    if "name" not in settings:
+        raise SettingError(f"randomised: this {type(model).__name__} wasn't made with models.create; make it so")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        recipe, task = (getattr(model, name, None) for name in ("recipe", "task"))
+        fresh = models.create(settings.pop("name"), recipe, task, **settings)
+    return fresh.to(_device(model))
+
+
+def rank_correlation(one: ArrayLike, other: ArrayLike, absolute: bool = True) -> NDArray[np.float64]:
+    """Spearman's rank correlation between two attributions of each record.
+
+    Parameters
+    ----------
+    one, other : (N, …) arrays
+        Of the same shape. For images take the pixels, not what :func:`to_time` makes of them: samples that no
+        pixel looks at are 0 in both, and would agree.
+    absolute : bool
+        Compare sizes rather than signed values, as one does who only looks for bright places.
+
+    Returns
+    -------
+    (N,) float64 array
+        In [−1, 1]; NaN for a record where one of the two is the same everywhere.
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, or values that aren't finite.
+    """
+    pair = [np.asarray(each, dtype=np.float64) for each in (one, other)]
+    if pair[0].shape != pair[1].shape or pair[0].ndim < 2:
+        raise DataError(f"rank_correlation: shapes {pair[0].shape} and {pair[1].shape}; the same (N, …) is needed")
+    for each in pair:
+        _check_finite(each, "rank_correlation")
+    flat = [(np.abs(each) if absolute else each).reshape(len(each), -1) for each in pair]
+    ranks = [rankdata(each, axis=1) for each in flat]
+    one, other = (each - each.mean(axis=1, keepdims=True) for each in ranks)
+    sizes = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    return np.divide((one * other).sum(axis=1), sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
+
+
+def _by_taps(n_samples: int, size: int) -> NDArray[np.float64]:
+    """Share of each sample in each pixel's value: (S, T), rows sum to 1."""
+    first, second, weight = taps(n_samples, size)
+    shares = np.zeros((size, n_samples))
+    pixels = np.arange(size)
+    np.add.at(shares, (pixels, first), 1 - weight)
+    np.add.at(shares, (pixels, second), weight)
+    return shares
+
+
+def _by_pixel(n_samples: int, size: int) -> NDArray[np.float64]:
+    """Share of each sample in the stretch of time that each pixel is drawn over: (S, T), rows sum to 1."""
+    if n_samples < 1:
+        raise SettingError(f"to_time: n_samples={n_samples}, but it must be at least 1")
+    edges, samples = np.arange(size + 1)[:, None] * (n_samples / size), np.arange(n_samples)
+    overlap = np.minimum(edges[1:], samples + 1) - np.maximum(edges[:-1], samples)
+    return np.clip(overlap, 0, None) * (size / n_samples)
+
+
+SPREADS: dict[str, Callable[[int, int], NDArray[np.float64]]] = {"taps": _by_taps, "pixel": _by_pixel}
+METHODS: dict[str, Callable[..., Maps | tuple[Maps, ...]]] = {
+    "integrated_gradients": integrated_gradients,
+    "grad_cam": grad_cam,
+}
+
+
+def _logits(model: nn.Module, inputs: Sequence[torch.Tensor], target: str) -> torch.Tensor:
+    """A class's logit of each record, (B,)."""
+    logits = model(*inputs)
+    task = getattr(model, "task", None)
+    names = class_names(logits.shape[1]) if task is None else task.classes
+    if target not in names:
+        raise SettingError(f"no class is called {shown(target)}; the classes are {brief(', '.join(names), 200)}")
+    return logits[:, names.index(target)]
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _prepared(model: nn.Module, inputs: Inputs) -> list[torch.Tensor]:
+    """The model's inputs as float tensors of their own, on its device."""
+    inputs = [inputs] if isinstance(inputs, torch.Tensor) else inputs
+    inputs = [each.detach().to(_device(model)) for each in inputs]
+    return [to_float(each) if each.dtype == torch.uint8 else each.float() for each in inputs]
+
+
+def _only(inputs: list[torch.Tensor]) -> torch.Tensor:
+    if len(inputs) > 1:
+        raise SettingError("a network of signals and images has no last map; use integrated_gradients")
+    # A leaf of its own, so that asking for gradients changes nobody else's tensor.
+    return inputs[0].clone()
+
+
+def _baselines(baseline: Inputs | float, ends: list[torch.Tensor]) -> list[torch.Tensor]:
+    given = baseline if isinstance(baseline, Sequence) else [baseline] * len(ends)
+    if len(given) != len(ends):
+        raise DataError(f"integrated_gradients: {len(given)} baselines for {len(ends)} inputs")
+    starts = []
+    for each, end in zip(given, ends, strict=True):
+        start = torch.as_tensor(each, dtype=torch.float32, device=end.device)
+        try:
+            start = start.expand_as(end)
+        except RuntimeError as error:
+            shapes = f"shape {tuple(start.shape)}, which doesn't fit the input's {tuple(end.shape)}"
+            raise DataError(f"integrated_gradients: the baseline has {shapes}") from error
+        if not torch.isfinite(start).all():
+            raise DataError("integrated_gradients: the baseline holds NaN or infinite numbers")
+        starts.append(start)
+    return starts
+
+
+@contextmanager
+def _gradients_through(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode with gradients, also through recurrent layers on an NVIDIA GPU."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    # cuDNN has the gradient of a recurrent layer in training mode only; PyTorch's own has it always.
+    slower = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+    with in_evaluation_mode(model), torch.enable_grad(), slower:
+        yield
+
+
+@contextmanager
+def _outputs_of(model: nn.Module, names: Sequence[str]) -> Iterator[list[tuple[str, torch.Tensor]]]:
+    """Collect what layers return, in the order in which they finish: pairs of name and output."""
+    outputs: list[tuple[str, torch.Tensor]] = []
+
+    def keep(name: str) -> Callable:
+        def hook(_module: nn.Module, _inputs: tuple, output: object) -> torch.Tensor | None:
+            if not isinstance(output, torch.Tensor):
+                return None
+            outputs.append((name, output))
+            # The next layer may write in place over what it gets.
+            return output.clone()
+
+        return hook
+
+    handles = [_layer(model, name).register_forward_hook(keep(name)) for name in names]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _layer(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        raise SettingError(f"{type(model).__name__} has no layer {name!r}; see model.named_modules()") from error
+
+
+def _checked_maps(outputs: list[tuple[str, torch.Tensor]], name: str, x: torch.Tensor) -> torch.Tensor:
+    if not outputs or outputs[-1][1].ndim != x.ndim:
+        raise SettingError(f"the layer {name!r} gives no maps over the input; name a convolution, or leave it out")
+    return outputs[-1][1]
+
+
+def _check_parts(parts: Sequence[RenderedImages | Signals]) -> None:
+    for part in parts:
+        if not isinstance(part, RenderedImages | Signals) or part.recipe.crop:
+            raise SettingError("over_time: crops, or images from files, don't say which samples they show")
+    if len({part.signals.shape[1] for part in parts}) > 1:
+        raise SettingError("over_time: signals and images are of different leads; explain them apart")
+
+
+def _in_time(part: RenderedImages | Signals, maps: Maps, spread: str) -> NDArray[np.float64]:
+    """Attributions of one input, or maps that all of its channels share, as (B, L, T)."""
+    n_leads, n_samples = part.signals.shape[1:]
+    if isinstance(part, Signals):
+        return _shared_out(maps, n_leads)
+    fields = part.recipe.fields
+    return to_time(_shared_out(maps, n_leads * len(fields)), n_samples, fields, spread)
+
+
+def _shared_out(maps: Maps, n_channels: int) -> Maps:
+    """Give each channel an equal part of the map that it shares: (B, P, …) to (B, n_channels, …)."""
+    sharing = n_channels // maps.shape[1]
+    return np.repeat(maps, sharing, axis=1) / sharing
+
+
+def _share_on(mask: NDArray[np.bool_], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (mask * size).sum(axis=(1, 2)) / size.sum(axis=(1, 2))
+
+
+def _mean_with_interval(values: NDArray[np.float64], n_bootstrap: int, seed: int) -> list[float]:
+    picks = np.random.default_rng(seed).integers(len(values), size=(n_bootstrap, len(values)))
+    return [values.mean(), *np.percentile(values[picks].mean(axis=1), [2.5, 97.5])]
+
+
+def _check_finite(values: NDArray[np.float64], caller: str) -> None:
+    if not np.isfinite(values).all():
+        raise DataError(f"{caller}: the attribution holds NaN or infinite values")

@@ -1,0 +1,323 @@
+"""The words of the command line: which commands and options there are, what they mean, and what is allowed."""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from ecgcourse.errors import SettingError, brief, shown
+from ecgcourse.learning.config import TrainConfig
+from ecgcourse.recipe import ImageRecipe, SignalRecipe
+from ecgcourse.records import download, original, practice
+from ecgcourse.records.ptbxl import FOLDS, LABEL_SETS, LEADS
+from ecgcourse.support import flags
+
+# Characters that argparse writes of an error.
+LONGEST_USAGE = 300
+DATA_HELP = (
+    "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
+)
+STATUSES = """exit status:
+  0    done
+  1    something that this package should have foreseen; --debug shows where
+  2    bad input or usage; one line on stderr says what and where, and what to do
+  130  stopped with Ctrl-C; one line on stderr says how to go on
+"""
+GOES_ON = "stopped; the same command goes on from here"
+EXAMPLES = """examples:
+  python -m ecgcourse train                                  train on the synthetic practice set
+  python -m ecgcourse download PTB-XL --records 500          bring the first 500 records of PTB-XL
+  python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
+  python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
+  python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
+  python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
+  python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse would print the usage before it; here every error is one line.
+        raise SettingError(f"{brief(message, LONGEST_USAGE)}; see `{self.prog} --help`")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        parser = make_parser()
+        options = parser.parse_args(arguments)
+        for name, value in vars(options).items():
+            # What some versions of argparse make of `--name=--`.
+            if isinstance(value, list) and name not in ("set", "files"):
+                parser.error(f"--{name.replace('_', '-')} needs a value")
+        return options
+    except SettingError as error:
+        # torchrun gives each process the same words, so that one of them is enough to tell what is wrong.
+        if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
+            raise SystemExit(2) from error
+        raise
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m ecgcourse",
+        description="From a PTB-XL folder to nine images per ECG to a trained classifier.",
+        epilog=EXAMPLES + "\n" + STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_practice, _add_download, _add_import, _add_images, _add_train, _add_evaluate, _add_predict):
+        add(commands)
+    return parser
+
+
+def _add_practice(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "practice",
+        "write the synthetic practice set, in the layout of PTB-XL",
+        "python -m ecgcourse practice my-practice --records 100",
+        GOES_ON,
+    )
+    place = "folder to make (default: in the user's cache folder)"
+    parser.add_argument("out", metavar="OUT", nargs="?", help=place)
+    _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
+    _option(parser, "--seed", 0, "chooses the records", _whole(0, 2**63 - 1))
+
+
+def _add_download(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "download",
+        "download PTB-XL or its first records, or what is missing of them, and check every file",
+        "python -m ecgcourse download PTB-XL --records 500",
+        GOES_ON,
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
+    number, take = _whole(1, practice.MOST_RECORDS), "take the first N records (default: all)"
+    parser.add_argument("--records", type=number, metavar="N", help=take)
+    rate = "in Hz (default: 100; with --verify-only all that the folder should have)"
+    parser.add_argument("--sampling-rate", type=int, choices=download.SAMPLING_RATES, help=rate)
+    _option(parser, "--version", download.VERSION, "of PTB-XL")
+    place = "folder of SHA256SUMS.txt on a web server, or the folder above VERSION/ or ptb-xl/VERSION/"
+    _option(parser, "--base-url", download.BASE_URL, place)
+    _option(
+        parser,
+        "--connections",
+        download.CONNECTIONS,
+        "files on their way at a time",
+        _whole(1, download.MOST_CONNECTIONS),
+    )
+    nothing = "fetch nothing: check the folder against its SHA256SUMS.txt, and list what is missing or wrong"
+    parser.add_argument("--verify-only", action="store_true", help=nothing)
+
+
+def _add_import(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "import-original",
+        "write the pickled arrays of the original repository as .npy files, running nothing that is in them",
+        "python -m ecgcourse import-original Processed arrays",
+        "stopped; nothing was written",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help=f"holds {', '.join(original.FILES[:2])}, …")
+    parser.add_argument("out", metavar="OUT", help="folder to make, for X_train_processed.npy and its like")
+
+
+def _add_images(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "images",
+        "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …",
+        "python -m ecgcourse images PTB-XL my-images --partition all",
+        GOES_ON,
+    )
+    parser.add_argument("data", metavar="DATA", nargs="?", help="a PTB-XL folder (default: as for `train`)")
+    parser.add_argument("out", metavar="OUT", help="gets one folder per partition")
+    _option(parser, "--partition", "train", "records to write", choices=(*FOLDS, "all"))
+    _add_skip_bad(parser, "OUT/PARTITION/bad_records.csv")
+    _add_task(parser)
+    _add_recipe(parser, {"images": ImageRecipe})
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "train a model, and keep the weights with the lowest validation loss",
+        "python -m ecgcourse train PTB-XL --optimizer adam --learning-rate 0.0001 --out runs/adam",
+        # Once the folder is chosen, train knows better.
+        "stopped; nothing was trained yet",
+    )
+    parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
+    _add_skip_bad(parser, "RUN/bad_records.csv")
+    parser.add_argument("--out", metavar="RUN", help="folder for the results (default: runs/DATE_TIME)")
+    resume_help = "go on with the interrupted run in --out: the same command, settings and data; else begin it"
+    parser.add_argument("--resume", action="store_true", help=resume_help)
+    config_help = "settings from a TOML file, or from a run's config.json; options given besides go before them"
+    parser.add_argument("--config", metavar="FILE", help=config_help)
+    group = parser.add_argument_group("training")
+    flags.add(group, TrainConfig, leave_out=("out", "progress"))
+    group.add_argument("--l2-decay", dest="weight_decay", type=float, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", metavar="NAME", help="an unknown one lists them all (default: alexnet)")
+    _setting(group, "--filters", "filters of the model's first convolution; 8 for alexnet", _whole(1, 4096))
+    _setting(group, "--dropout", "dropout probability", _real(least=0, below=1))
+    _setting(group, "--initialisation", "how weights start; he wants adam", choices=("pytorch", "he"))
+    other_help = "another setting of the model, such as hidden=64; may be given several times"
+    group.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
+    _add_task(parser)
+    _add_recipe(parser, {"images": ImageRecipe, "signals": SignalRecipe})
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "evaluate",
+        "judge the best weights of a run, with the thresholds that it fitted on its validation set",
+        "python -m ecgcourse evaluate runs/first --data PTB-XL --json metrics.json",
+        "stopped; the same command starts anew, with what was read of the data",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder that `train` wrote; gets the figures")
+    parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
+    _option(parser, "--partition", "test", "records to judge", choices=tuple(FOLDS))
+    _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
+    parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
+    _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
+    _option(parser, "--device", "auto", "as for `train`")
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "predict",
+        "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
+        "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv",
+        "stopped; nothing was written",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder that `train` wrote, or a checkpoint in it")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="ECGs, and folders in which all are looked for")
+    parser.add_argument("--csv", metavar="OUT", help="write the table into a file rather than print it")
+    parser.add_argument("--windows", action="store_true", help="a row for each window of a longer record")
+    rate = "in Hz, of files that don't tell theirs"
+    parser.add_argument("--sampling-rate", metavar="HZ", type=_real(above=0), help=rate)
+    parser.add_argument("--unit", choices=("mV", "uV"), help="of files that don't tell theirs")
+    _option(parser, "--device", "auto", "as for `train`")
+
+
+def _command(
+    commands: argparse._SubParsersAction, name: str, summary: str, example: str, on_stop: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}\n\n{STATUSES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=name, on_stop=on_stop)
+    parser.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
+    parser.add_argument("--debug", action="store_true", help="let an unforeseen error show where in the code it arose")
+    return parser
+
+
+def _option(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    default: object,
+    words: str,
+    value: Callable[[str], object] = str,
+    choices: Sequence[str] | None = None,
+) -> None:
+    metavar = None if choices else flag.strip("-").rsplit("-", 1)[-1].upper()
+    parser.add_argument(
+        flag,
+        type=value,
+        default=default,
+        choices=choices,
+        metavar=metavar,
+        help=f"{words} (default: %(default)s)",
+    )
+
+
+def _setting(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    words: str,
+    value: Callable[[str], object] = str,
+    choices: Sequence[str] | None = None,
+) -> None:
+    """An option that a model has, or has not, and whose default is the model's own."""
+    metavar = None if choices else flag.strip("-").upper()
+    words = f"{words} (default: the model's own)"
+    parser.add_argument(flag, type=value, choices=choices, metavar=metavar, help=words)
+
+
+def _pair(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{shown(text)} isn't NAME=VALUE, such as hidden=64")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        # A word, such as the name of another model.
+        return name, value
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("classes")
+    words = f"which of PTB-XL's labels: {', '.join(LABEL_SETS)} (default: {LABEL_SETS[0]})"
+    group.add_argument("--task", metavar="SET", choices=LABEL_SETS, help=words)
+    words = "leave out classes that fewer records have (default: none)"
+    group.add_argument("--min-records", metavar="N", type=_whole(0, 10**6), help=words)
+
+
+def _add_recipe(parser: argparse.ArgumentParser, kinds: dict[str, type]) -> None:
+    """What a network is fed; the defaults in the help are those of the recipes, a model may have its own."""
+    for name, kind in kinds.items():
+        group = parser.add_argument_group(f"{name} that a network is fed (default: the model's own)")
+        flags.add(group, kind, f"{name}.", leads=_leads, fields=flags.names)
+        if name == "images":
+            words = "short for --images.size"
+            group.add_argument("--size", dest="images.size", type=int, default=argparse.SUPPRESS, help=words)
+    group.add_argument("--sampling-rate", metavar="HZ", type=_real(above=0), help="of the records (default: 100)")
+    if "signals" in kinds:
+        words = "short for --signals.leads, or --images.leads of a model without signals"
+        group.add_argument("--leads", metavar="LEADS", type=_leads, help=words)
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    """Names of leads, or 3 for those of the images, or 12 for all."""
+    known = {"3": ImageRecipe.leads, "12": LEADS}
+    return known.get(text) or flags.names(text)
+
+
+def _add_skip_bad(parser: argparse.ArgumentParser, place: str) -> None:
+    words = f"leave damaged records out and list them in {place}, rather than stop at the first one"
+    parser.add_argument("--skip-bad", action="store_true", help=words)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    return _number(int, lambda number: least <= number <= most, f"a whole number from {least} to {most}")
+
+
+def _real(least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
+    limits = {"of at least": least, "above": above, "below": below}
+    words = " and ".join(f"{word} {limit}" for word, limit in limits.items() if math.isfinite(limit))
+    return _number(float, lambda number: least <= number < below and above < number, f"a number {words}")
+
+
+def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            # Python would also take 1_000, and the digits of other scripts.
+            number = kind(text) if text.isascii() and "_" not in text else math.nan
+        except ValueError:
+            number = math.nan
+        # Written so that NaN fails too.
+        if not is_right(number):
+            raise argparse.ArgumentTypeError(f"{shown(text)} isn't allowed; it must be {allowed}")
+        return number
+
+    return convert

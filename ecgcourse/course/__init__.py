@@ -1,0 +1,1 @@
+"""What only the book needs: exercises that answer, pages to play with."""

@@ -1,0 +1,233 @@
+"""Answers to the exercises of chapter 7: resizing as a matrix, and what it leaves out."""
+
+import numpy as np
+
+from ecgcourse.course.exercises.judging import conditions, function, values
+from ecgcourse.images import fields
+
+SAMPLES_AT_500_HZ, SAMPLES_AT_100_HZ, SIDE = 5000, 1000, 256
+
+
+def resize_matrix(length: int, size: int) -> np.ndarray:
+    """A (S, T): the two shares of each pixel, as OpenCV's bilinear resizing has them."""
+    first, second, weight = fields.taps(length, size)
+    matrix = np.zeros((size, length))
+    np.add.at(matrix, (np.arange(size), first), 1 - weight)
+    np.add.at(matrix, (np.arange(size), second), weight)
+    return matrix
+
+
+def area_matrix(length: int, size: int) -> np.ndarray:
+    """B (S, T): the mean over what each pixel covers."""
+    start, sample = np.arange(size)[:, None] * length / size, np.arange(length)
+    overlap = np.minimum(start + length / size, sample + 1) - np.maximum(start, sample)
+    return np.clip(overlap, 0, None) * size / length
+
+
+def tent_matrix(length: int, size: int) -> np.ndarray:
+    """Weights that fall off evenly from a pixel's centre to those of its neighbours; rows sum to 1."""
+    centre, reach = (np.arange(size)[:, None] + 0.5) * length / size - 0.5, length / size
+    weights = np.clip(1 - np.abs(np.arange(length) - centre) / reach, 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def n_unseen(length: int, size: int) -> int:
+    return int((resize_matrix(length, size).sum(axis=0) == 0).sum())
+
+
+def n_seen_at_500_hz() -> int:
+    return SAMPLES_AT_500_HZ - n_unseen(SAMPLES_AT_500_HZ, SIDE)
+
+
+def _same_share_as_at_100_hz() -> float:
+    return SAMPLES_AT_500_HZ * (1 - n_unseen(SAMPLES_AT_100_HZ, SIDE) / SAMPLES_AT_100_HZ)
+
+
+def _lengths_and_sides() -> list[tuple[int, int]]:
+    """Among them a side above half of the length, and a length that is three times the side."""
+    return [(1000, 256), (1000, 128), (1000, 600), (900, 300), (64, 64)]
+
+
+def _sine_of(cosine: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.clip(1 - cosine**2, 0, None))
+
+
+def difference_image(x: np.ndarray, size: int) -> np.ndarray:
+    """The Gramian angular difference field sin(φ_i − φ_j) of x (T,), resized to (S, S), without the field."""
+    cosine, matrix = fields.to_cosine(x), resize_matrix(len(x), size)
+    return _difference(matrix @ cosine, matrix @ _sine_of(cosine))
+
+
+def averaged_image(x: np.ndarray, size: int) -> np.ndarray:
+    """The Gramian angular field of x (T,), averaged over each pixel of (S, S), without the field."""
+    cosine, matrix = fields.to_cosine(x), area_matrix(len(x), size)
+    return _sum(matrix @ cosine, matrix @ _sine_of(cosine))
+
+
+def _difference(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
+    return np.outer(sine, cosine) - np.outer(cosine, sine)
+
+
+def _sum(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
+    return np.outer(cosine, cosine) - np.outer(sine, sine)
+
+
+def _difference_of_the_small_curve(x: np.ndarray, size: int) -> np.ndarray:
+    small = resize_matrix(len(x), size) @ fields.to_cosine(x)
+    return _difference(small, _sine_of(small))
+
+
+def _sum_image(x: np.ndarray, size: int) -> np.ndarray:
+    cosine, matrix = fields.to_cosine(x), resize_matrix(len(x), size)
+    return _sum(matrix @ cosine, matrix @ _sine_of(cosine))
+
+
+def _difference_without_stretching(x: np.ndarray, size: int) -> np.ndarray:
+    matrix = resize_matrix(len(x), size)
+    return _difference(matrix @ x, matrix @ _sine_of(x))
+
+
+def _average_of_the_small_curve(x: np.ndarray, size: int) -> np.ndarray:
+    small = area_matrix(len(x), size) @ fields.to_cosine(x)
+    return _sum(small, _sine_of(small))
+
+
+def _curves_and_sides() -> list[tuple[np.ndarray, int]]:
+    rng = np.random.default_rng(0)
+    return [(rng.uniform(size=50), 16), (0.2 + 0.5 * rng.uniform(size=40), 11), (rng.beta(2, 6, size=30), 30)]
+
+
+def _made(answer, length: int = SAMPLES_AT_100_HZ, size: int = SIDE) -> np.ndarray:
+    return np.asarray(answer(length, size), dtype=float)
+
+
+def _is_a_matrix_for_both(answer) -> bool:
+    return _made(answer).shape == (SIDE, SAMPLES_AT_100_HZ) and _made(answer, 50, 16).shape == (16, 50)
+
+
+def _keeps_a_flat_lead(answer) -> bool:
+    return np.allclose(_made(answer).sum(axis=1), 1)
+
+
+def _stays_in_range(answer) -> bool:
+    return bool(_made(answer).min() >= -1e-12)
+
+
+def _sees_every_sample(answer) -> bool:
+    return bool((_made(answer).sum(axis=0) > 1e-6).all())
+
+
+def _keeps_time(answer) -> bool:
+    """Whether the mean place of what a pixel mixes is less than one pixel from the pixel's own place."""
+    centre = (np.arange(SIDE) + 0.5) * SAMPLES_AT_100_HZ / SIDE - 0.5
+    apart = _made(answer) @ np.arange(SAMPLES_AT_100_HZ) - centre
+    return bool(np.abs(apart).max() < SAMPLES_AT_100_HZ / SIDE)
+
+
+def _is_new(answer) -> bool:
+    return not np.allclose(_made(answer), area_matrix(SAMPLES_AT_100_HZ, SIDE), atol=1e-6)
+
+
+EXERCISES = {
+    1: values(
+        n_seen_at_500_hz,
+        (
+            _same_share_as_at_100_hz,
+            "that is the share of a record at 100 Hz. But the image has no more pixels than before.",
+        ),
+        (lambda: SIDE, "that is one sample for each pixel. How many does a pixel mix?"),
+        (lambda: n_unseen(SAMPLES_AT_500_HZ, SIDE), "those are the samples that no pixel looks at."),
+        (lambda: SAMPLES_AT_500_HZ, "that is all of them. A pixel looks at two samples, whatever lies between."),
+        what="a number of samples",
+        hint="count the pixels along one axis, and the samples that each of them mixes.",
+    ),
+    2: function(
+        n_unseen,
+        (
+            lambda length, size: max(length - 2 * size, 0),
+            "that counts two samples for each pixel. Where a pixel lies right on a sample, as with 900 samples for 300 "
+            "pixels, the other one has the share 0.",
+        ),
+        (lambda length, size: length - 2 * size, "it comes out below 0 where pixels share samples: take 600 pixels."),
+        (lambda length, size: length - n_unseen(length, size), "those are the samples that are seen."),
+        (lambda length, size: n_unseen(length, size) / length, "that is a share. The number of samples is asked for."),
+        (lambda length, size: length - size, "that counts one sample for each pixel. Two are mixed."),
+        tries=_lengths_and_sides,
+        what="a function that takes the number of samples and the side in pixels, and returns a number of samples",
+        hint="make the matrix A and count its columns without any weight.",
+    ),
+    3: function(
+        difference_image,
+        (
+            _difference_of_the_small_curve,
+            "you resized the curve and took the sine afterwards. Take the sine of each sample first, then resize both.",
+        ),
+        (lambda x, size: -difference_image(x, size), "the sign is the other way round: the row's angle comes first."),
+        (_sum_image, "that is the summation field, cos(φᵢ + φⱼ)."),
+        (_difference_without_stretching, "stretch x to [−1, 1] first: fields.to_cosine(x)."),
+        (
+            lambda x, size: (difference_image(x, size) + 1) / 2,
+            "that is the grey image. The field itself is asked for, from −1 to 1.",
+        ),
+        tries=_curves_and_sides,
+        what="a function that takes a signal (T,) in [0, 1] and a side S, and returns a field of shape (S, S)",
+        hint="resize c and s, S numbers each, and put them in the place of c and s in the formula.",
+        atol=1e-6,
+    ),
+    4: function(
+        averaged_image,
+        (_sum_image, "that is the image with two taps. Take the matrix of means, B."),
+        (
+            _average_of_the_small_curve,
+            "you averaged the curve and took the sine afterwards. The mean of the sines is another number.",
+        ),
+        (
+            lambda x, size: averaged_image(x, size) * (len(x) / size) ** 2,
+            "those are sums over a pixel. A mean has rows of weights that sum to 1.",
+        ),
+        (
+            lambda x, size: (averaged_image(x, size) + 1) / 2,
+            "that is the grey image. The field itself is asked for, from −1 to 1.",
+        ),
+        tries=_curves_and_sides,
+        what="a function that takes a signal (T,) in [0, 1] and a side S, and returns a field of shape (S, S)",
+        hint="it is the formula of the image with two taps, with B in the place of A.",
+        atol=1e-6,
+    ),
+    5: conditions(
+        lambda: tent_matrix,
+        (
+            callable,
+            lambda: np.zeros((SIDE, SAMPLES_AT_100_HZ)),
+            "a function of the number of samples and the side is needed.",
+        ),
+        (
+            _is_a_matrix_for_both,
+            lambda: lambda length, size: area_matrix(length, size).T,
+            "the matrix has a row for each pixel and a column for each sample, for every length and side.",
+        ),
+        (
+            _keeps_a_flat_lead,
+            lambda: lambda length, size: area_matrix(length, size) * length / size,
+            "a flat lead must stay what it is: the weights of each pixel sum to 1.",
+        ),
+        (
+            _stays_in_range,
+            lambda: lambda length, size: 1.5 * resize_matrix(length, size) - 0.5 * area_matrix(length, size),
+            "some weights are below 0, and a pixel can leave the range of the samples that it mixes.",
+        ),
+        (
+            _sees_every_sample,
+            lambda: resize_matrix,
+            "some samples have no weight in any pixel, as with two taps.",
+        ),
+        (
+            _keeps_time,
+            lambda: lambda length, size: area_matrix(length, size)[::-1],
+            "a pixel lies elsewhere than the samples that it mixes: pixel k stands for those around "
+            "(k + 0.5) · T / S − 0.5.",
+        ),
+        (_is_new, lambda: area_matrix, "that is the mean over the pixel once more. Find other weights."),
+        what="a function that takes the number of samples T and the side S, and returns a matrix (S, T)",
+    ),
+}

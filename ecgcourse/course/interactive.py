@@ -1,0 +1,266 @@
+"""Pages to play with: a notebook shows them in a frame, a browser opens them as a file.
+
+Each page is one piece of HTML that holds its numbers, its style and its script, and asks nothing of any server.
+The frame keeps it apart from the page around it, so several stand side by side, in the built book, in JupyterLab
+and in Colab. Introduced on the page Play of the book.
+"""
+
+import base64
+import html
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files as package_files
+from pathlib import Path
+
+import numpy as np
+
+from ecgcourse.errors import DataError, SettingError
+from ecgcourse.images import fields
+from ecgcourse.images.signals import IMAGE_LEADS
+from ecgcourse.records import dipole
+from ecgcourse.support.files import whole_file
+
+MAX_BYTES = 1_500_000
+"""Largest page in bytes: more would make the notebook around it slow to open."""
+
+QRS_WAVES = ("Q", "R", "S")
+"""Waves of a beat that the QRS complex consists of, in the order of time."""
+
+FIRST_PEAK = 0.4
+"""Time in s of an R peak of the beat morph; the others follow from the heart rate."""
+
+_LARGEST_SIDE = 512  # pixels; a browser computes every image anew when something is chosen
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of HTML that needs nothing but itself.
+
+    Parameters
+    ----------
+    title : str
+    source : str
+        The HTML of the page.
+    height : int
+        Height in CSS pixels that the frame has before the page has measured itself.
+    """
+
+    title: str
+    source: str = field(repr=False)
+    height: int = field(default=700, repr=False)
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe title="{html.escape(self.title)}" srcdoc="{html.escape(self.source)}" '
+            f'style="width: 100%; height: {self.height}px; border: 0"></iframe>'
+        )
+
+    def write(self, path: str | os.PathLike) -> Path:
+        """Write the page to a file that any browser opens. DataError where that isn't possible."""
+        with whole_file(path) as place:
+            place.write_text(self.source, encoding="utf-8", newline="\n")
+        return Path(path)
+
+
+def pixel_explorer(
+    x: np.ndarray,
+    fs: float = 100,
+    *,
+    records: Sequence[str] | None = None,
+    leads: Sequence[str] = IMAGE_LEADS,
+    synthetic: bool = False,
+    size: int = 256,
+    bins: int = 10,
+    mtf_white: float = fields.MTF_WHITE,
+) -> Page:
+    """Make a page that shows, for each pixel of an image, the two moments of the ECG that made it.
+
+    Point at a pixel, and both moments are marked on the lead, with times, samples and the arithmetic from the
+    samples to the grey level; point at the lead, and the row and the column of that moment light up. The browser
+    computes the images from the samples as :func:`ecgcourse.images.fields.images` does.
+
+    Parameters
+    ----------
+    x : (N, L, T) array
+        Signals in [0, 1], as :func:`ecgcourse.images.signals.preprocess` returns them. They are kept as float32.
+    fs : float
+        Sampling rate in Hz.
+    records : N strings, optional
+        What the records are called; without it they are numbered from 1.
+    leads : L strings
+    synthetic : bool
+        Say on the page that the records come from no patient.
+    size : int
+        Side S of an image in pixels, 16 to 512.
+    bins, mtf_white
+        As for :func:`ecgcourse.images.render.render`.
+
+    Returns
+    -------
+    Page
+
+    Raises
+    ------
+    DataError
+        Another shape, samples outside [0, 1], or names that aren't as many as records or leads.
+    SettingError
+        A `size`, `bins`, `mtf_white` or `fs` that isn't allowed, or so many records that the page would be larger
+        than :data:`MAX_BYTES`.
+    """
+    x = _signals(x)
+    records = [f"record {number}" for number in range(1, len(x) + 1)] if records is None else list(records)
+    _check_names(records, len(x), "records")
+    _check_names(leads, x.shape[1], "leads")
+    _check_settings(size, bins, mtf_white, fs)
+    numbers = {
+        "length": x.shape[2],
+        "size": size,
+        "fs": fs,
+        "bins": bins,
+        "mtfWhite": mtf_white,
+        "records": records,
+        "leads": list(leads),
+        "samples": [[_base64(lead) for lead in record] for record in x],
+        "synthetic": synthetic,
+    }
+    return _page("Pixel explorer", "explorer", numbers, height=820)
+
+
+def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: int = 256, bins: int = 10) -> Page:
+    """Make a page with a synthetic lead whose heart rate, ST level, QRS width and T wave have sliders.
+
+    The lead and its three images change at once. Its beats are those of :func:`ecgcourse.records.dipole.normal_beat` as
+    one lead sees them: each wave is a bell in time. Rhythm is regular, and there is no noise and no filter.
+
+    Parameters
+    ----------
+    lead : {"I", "II", "V1" … "V6"}
+        The lead; those that others are formed from.
+    fs : float
+        Sampling rate in Hz.
+    seconds : float
+        Length of the lead in s, 1 to 10.
+    size : int
+        Side S of an image in pixels, 16 to 512.
+    bins : int
+        Bins of the Markov transition field.
+
+    Returns
+    -------
+    Page
+
+    Raises
+    ------
+    SettingError
+        A lead or a number that isn't allowed.
+    """
+    if lead not in dipole.PROJECTED_LEADS:
+        raise SettingError(f"beat_morph: lead={lead!r}, but it must be one of {', '.join(dipole.PROJECTED_LEADS)}")
+    if not 1 <= seconds <= 10:
+        raise SettingError(f"beat_morph: seconds={seconds}, but 1 to 10 are allowed")
+    _check_settings(size, bins, fields.MTF_WHITE, fs)
+    bells = _bells(lead)
+    numbers = {
+        "fs": fs,
+        "length": round(seconds * fs),
+        "size": size,
+        "bins": bins,
+        "mtfWhite": fields.MTF_WHITE,
+        "firstPeak": FIRST_PEAK,
+        "lateAfter": dipole.LATE_AFTER,
+        "reach": dipole.REACH,
+        "bells": bells,
+        "qrs": {"waves": QRS_WAVES, "duration": _qrs_duration(bells)},
+        "sliders": _sliders(bells),
+    }
+    return _page("Beat morph", "morph", numbers, height=620)
+
+
+def _bells(lead: str) -> dict[str, dict[str, float]]:
+    """The waves of a normal beat as one lead sees them, each a bell: s after R, s, mV, and the bell's power."""
+    direction = dipole.DOWER[dipole.PROJECTED_LEADS.index(lead)]
+    return {
+        name: {
+            "centre": wave.centre,
+            "width": wave.width,
+            "amplitude": float(direction @ wave.vector),
+            "power": wave.power,
+        }
+        for name, wave in dipole.normal_beat().items()
+    }
+
+
+def _qrs_duration(bells: dict[str, dict[str, float]]) -> float:
+    """Width of the QRS complex in ms: from two widths before the first bell's centre to two after the last's."""
+    first, *_, last = (bells[name] for name in QRS_WAVES)
+    return round(1000 * (last["centre"] + 2 * last["width"] - first["centre"] + 2 * first["width"]))
+
+
+def _sliders(bells: dict[str, dict[str, float]]) -> list[dict]:
+    """What can be changed, between which ends, in which unit; `value` is the usual beat's."""
+    names = ("name", "label", "unit", "lowest", "highest", "step", "digits", "value")
+    rows = (
+        ("rate", "Heart rate", "per minute", 40, 130, 1, 0, 70),
+        ("st", "ST level", "mV", -0.3, 0.3, 0.01, 2, round(bells["ST"]["amplitude"], 2)),
+        ("qrs", "QRS width", "ms", 60, 200, 1, 0, _qrs_duration(bells)),
+        ("t", "T wave", "mV", -0.6, 0.8, 0.01, 2, round(bells["T"]["amplitude"], 2)),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _page(title: str, name: str, numbers: dict, height: int) -> Page:
+    """Put a page together from its parts in the folder ``web``."""
+    style = _part("page.css") + _part(f"{name}.css")
+    # "<" ends a script wherever it stands; JSON may write it another way.
+    data = json.dumps(numbers, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    scripts = [_part(part) for part in ("fields.js", "page.js", f"{name}.js")]
+    source = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n{_part(f'{name}.html')}"
+        f'<script type="application/json" id="data">{data}</script>\n'
+        + "".join(f"<script>\n{script}</script>\n" for script in scripts)
+        + "</body>\n</html>\n"
+    )
+    if len(source.encode()) > MAX_BYTES:
+        raise SettingError(
+            f"{title}: the page would have {len(source.encode()):,} bytes, but at most {MAX_BYTES:,} are allowed; "
+            "give fewer records or leads"
+        )
+    return Page(title, source, height)
+
+
+def _part(name: str) -> str:
+    return (package_files("ecgcourse") / "course" / "web" / name).read_text(encoding="utf-8")
+
+
+def _base64(signal: np.ndarray) -> str:
+    return base64.b64encode(signal.astype("<f4").tobytes()).decode("ascii")
+
+
+def _signals(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x)
+    if x.ndim != 3 or 0 in x.shape or x.dtype.kind != "f":
+        raise DataError(f"pixel_explorer: x is {x.dtype} of shape {x.shape}, but floats (N, L, T) are needed")
+    # Written so that NaN fails too.
+    if not (x.min() >= 0 and x.max() <= 1):
+        raise DataError("pixel_explorer: x must lie in [0, 1] and hold no NaN; scale it with signals.preprocess")
+    return x
+
+
+def _check_names(names: Sequence[str], count: int, what: str) -> None:
+    if len(names) != count:
+        raise DataError(f"pixel_explorer: {len(names)} names of {what} for {count}; give one for each")
+
+
+def _check_settings(size: int, bins: int, mtf_white: float, fs: float) -> None:
+    if not 16 <= size <= _LARGEST_SIDE:
+        raise SettingError(f"size={size}, but the browser draws images of 16 to {_LARGEST_SIDE} pixels")
+    if not 2 <= bins <= 256:
+        raise SettingError(f"bins={bins}, but 2 to 256 are allowed")
+    if not 1 <= mtf_white < float("inf"):
+        raise SettingError(f"mtf_white={mtf_white}, but it must be a number and at least 1")
+    if not 0 < fs < float("inf"):
+        raise SettingError(f"fs={fs}, but a sampling rate is a positive number of Hz")

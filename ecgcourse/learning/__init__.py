@@ -1,0 +1,1 @@
+"""Training: data sets and loaders, the loop, the folder of a run, metrics, several processes."""

@@ -1,0 +1,479 @@
+"""One plain training loop: :func:`seed_everything`, :func:`train_one_epoch`, :func:`validate`, :func:`fit`,
+:func:`predict`. Introduced in chapter 10.
+
+:func:`fit` seeds, makes loaders, loss and optimizer, and goes through the epochs: train, validate, keep the result.
+What lets a run be interrupted and go on is :mod:`ecgcourse.learning.runs`; what lets several processes train one model
+is :mod:`ecgcourse.learning.distributed`. Alone and without a folder, neither does anything.
+"""
+
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import lr_scheduler, swa_utils
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from ecgcourse.errors import EcgCourseWarning, SettingError, shown
+from ecgcourse.learning import distributed
+from ecgcourse.learning.config import PRECISIONS as PRECISION_NAMES
+from ecgcourse.learning.config import TrainConfig
+from ecgcourse.learning.derived import batched, recipe_of, seconds_of
+from ecgcourse.learning.history import History
+from ecgcourse.learning.loader import loader
+from ecgcourse.learning.losses import LossMeter, loss_function_of, positive_weights
+from ecgcourse.learning.runs import Run
+from ecgcourse.learning.samples import Augmentation, Views, to_float
+from ecgcourse.models.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint
+from ecgcourse.recipe import Task, class_names
+from ecgcourse.support.device import pick_device
+
+__all__ = [
+    "CHECKPOINT_FORMAT",
+    "PRECISIONS",
+    "History",
+    "TrainConfig",
+    "fit",
+    "in_evaluation_mode",
+    "load_checkpoint",
+    "pick_device",
+    "positive_weights",
+    "predict",
+    "save_checkpoint",
+    "seed_everything",
+    "train_one_epoch",
+    "validate",
+]
+
+PRECISIONS = {name: getattr(torch, name) for name in PRECISION_NAMES}
+
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+Inputs = torch.Tensor | Views | Sequence[torch.Tensor | Views]
+
+Batches = Iterable[tuple[Inputs, torch.Tensor]]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global random numbers of Python and of PyTorch on every device.
+
+    On a CPU the same seed gives the same weights to the last bit, with the same number of threads and the
+    same version of PyTorch. GPU kernels may add in another order, so that only close results can be expected.
+    """
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def train_one_epoch(
+    model: nn.Module,
+    batches: Batches,
+    loss_function: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    scheduler: LRScheduler | None = None,
+    losses: LossMeter | None = None,
+) -> float:
+    """Take one step for each batch.
+
+    Inside :func:`ecgcourse.learning.distributed.joined` all processes take it together, each with its share of the
+    batch.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training
+        mode.
+    batches : iterable of (inputs, labels)
+        What the model takes, as one tensor or several in its order, and (B, K) float32. Images may be uint8, or
+        floats in [0, 1]. Of :class:`ecgcourse.learning.samples.Views` the logits are averaged.
+    loss_function : nn.Module
+        Mean loss of logits and labels, on `device`.
+    optimizer : torch.optim.Optimizer
+    device : torch.device
+    precision : torch.dtype
+        Of convolutions and matrix products: float32 or bfloat16.
+    scheduler : torch.optim.lr_scheduler.LRScheduler, optional
+        Told after each step.
+    losses : LossMeter, optional
+        Steps that the epoch has taken already; gets the new ones.
+
+    Returns
+    -------
+    float
+        Mean loss over the records of this epoch, each counted once, with the weights that it met.
+
+    Raises
+    ------
+    SettingError
+        The loss is no longer a finite number.
+    """
+    model.train()
+    rate = optimizer.param_groups[0]["lr"]
+    losses = LossMeter() if losses is None else losses
+    for inputs, labels in batches:
+        optimizer.zero_grad()
+        logits = _logits(model, inputs, device, precision)
+        # A process without a record of the last batch still takes part in the step.
+        loss = loss_function(logits, labels.to(device, non_blocking=True)) if len(labels) else logits.sum()
+        losses.add(loss, len(labels))
+        if device.type == "cpu":
+            # Asked before the step, while the weights are still numbers. A GPU would have to come to rest for it.
+            _finite(loss.item(), f"training loss at learning rate {rate:g}")
+        (loss * distributed.team().weight(len(labels))).backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    return _finite(losses.mean(), f"training loss at learning rate {rate:g}")
+
+
+def validate(
+    model: nn.Module,
+    batches: Batches,
+    loss_function: nn.Module,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Ask the model about each batch, with dropout off and no gradients.
+
+    Parameters
+    ----------
+    model, batches, loss_function, device, precision
+        As in :func:`train_one_epoch`. The model keeps its mode. Each of several processes gets the whole result.
+
+    Returns
+    -------
+    loss : float
+        Mean over all records.
+    y_true : (N, K) float32 array
+    y_prob : (N, K) float64 array
+        Probabilities in [0, 1]; of classes of which a record has exactly one, they add up to 1.
+
+    Raises
+    ------
+    SettingError
+        Outputs or loss are not finite numbers.
+    """
+    logits, labels = _answers(model, batches, device, precision)
+    loss = distributed.team().of_first(loss_function(logits.to(device), labels.to(device)).item())
+    return _finite(loss, "validation loss"), labels.numpy(), _probabilities(logits, _task(model))
+
+
+def fit(
+    model: nn.Module,
+    train: Dataset,
+    val: Dataset | None,
+    config: TrainConfig,
+    report: Callable[[dict[str, float]], None] | None = None,
+    resume: bool = False,
+    about: dict | None = None,
+) -> History:
+    """Train a model, and leave it with the weights of its best epoch.
+
+    The best epoch is the one with the lowest validation loss. With `config.out` its weights are written to
+    best.pt each time they improve, history.csv grows with each epoch, config.json holds settings and
+    fingerprints of the data, environment.json versions and hardware.
+
+    last.pt holds the state after each epoch, and after `config.checkpoint_every` steps. If the process ends
+    before its time, the same call with `resume=True` goes on from there: on a CPU, to the same weights and
+    history to the last bit. Ctrl-C and SIGTERM write it once the step is done, and raise KeyboardInterrupt.
+
+    What the model was made for, `recipe` and `task`, must be what the datasets give; a model that was made without
+    takes over theirs: a recipe of None from a dataset that isn't of :mod:`ecgcourse.learning.datasets`. It gets
+    `thresholds`, a number for each class, fitted to the validation set after its best epoch.
+
+    Inside :func:`ecgcourse.learning.distributed.joined` each process calls this. They share each batch, so
+    that any number of them learns the same up to rounding; but for dropout, which is different in each, and for
+    batch normalization, which sees each process's share alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; moved to the device. To repeat a
+        run exactly, call :func:`seed_everything` before making the model too. With `config.out` it needs
+        `settings`.
+    train : Dataset
+        What the model takes, and labels: a dataset of :mod:`ecgcourse.learning.datasets` or a part of one, or any other
+        of PyTorch's kind, such as a ``TensorDataset``, see :class:`ecgcourse.learning.derived.Batched`.
+    val : dataset, optional
+        Of the same kind. Without it all epochs are gone through, and the weights are those of the last.
+    config : TrainConfig
+    report : callable, optional
+        Called with the new row of the history after each epoch.
+    resume : bool
+        Go on with the run in `config.out`, if it has come to a checkpoint; else begin it. Only patience, device,
+        workers, checkpoint_every, out, progress and, at a constant rate, epochs may differ from its settings.
+    about : dict, optional
+        Plain values about the data, to be kept in config.json.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DataError
+        A class without positives or negatives in either set, an unwritable `config.out`, other data than the
+        run to resume was trained on, or another process that trains there.
+    SettingError
+        A model for another recipe or other classes, a device that isn't there, an augmentation that the data can't
+        have, a folder with another run or with this one under other settings, or a loss that is no longer a finite
+        number, which a lower learning rate cures.
+    CheckpointError
+        A checkpoint to resume that is damaged.
+    """
+    device = pick_device(config.device)
+    train, val = batched(train, _task(model)), None if val is None else batched(val, _task(model))
+    _settle(model, train, val)
+    _warn_of_imitated_numbers(config.precision, device)
+    # Each process draws its own dropout; the first one draws what it would draw alone.
+    share = distributed.team().share
+    seed_everything(config.seed + share[0])
+    options = {"workers": config.workers, "share": share}
+    augmentation = Augmentation(config.gain, config.roll)
+    train_batches = loader(train, config.batch_size, True, config.seed, **options, augmentation=augmentation)
+    val_batches = None if val is None else loader(val, config.batch_size, **options)
+    loss_function = loss_function_of(train, val, config, _task(model)).to(device)
+    # Convolutions read images and weights faster with the channels of a pixel side by side.
+    optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
+    scheduler = _scheduler(optimizer, config, len(train_batches))
+    averaged = _moving_average(model, optimizer, config.ema_decay)
+    run = Run(config, model, averaged, optimizer, scheduler, train_batches.sampler, device)
+    with run.opened({"train": train} | ({} if val is None else {"val": val}), resume):
+        if run.goes_on:
+            run.write_start(about or {})
+        network = torch.compile(model) if config.compile else model
+        learner = distributed.wrapped(network, device)
+        judge = network if averaged is None else averaged.module
+        precision = PRECISIONS[config.precision]
+        with _bar(config, len(train_batches), run) as bar, run.interruptible():
+            while run.goes_on:
+                batches = _counted(run.watch_training(train_batches), bar)
+                step = loss_function, optimizer, device, precision, scheduler, run.losses
+                train_loss, judged = train_one_epoch(learner, batches, *step), None
+                if val_batches is not None:
+                    judged = validate(judge, run.watch_validation(val_batches), loss_function, device, precision)
+                run.end_epoch(train_loss, judged)
+                _show(run.history, bar, report)
+    model.load_state_dict(run.best_weights)
+    model.thresholds, model.recipe_given, model.task_given = run.thresholds, True, True
+    return run.history
+
+
+@contextmanager
+def in_evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, then each of its parts into its own mode again."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def predict(
+    model: nn.Module, dataset: Dataset, batch_size: int = 64, device: str = "auto", precision: str = "float32"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of a whole dataset, in its order.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Moved to the device; its training or evaluation mode, and that of each part, stays as found.
+    dataset : Dataset
+        As for :func:`fit`.
+    batch_size : int
+    device : str
+        As in :func:`ecgcourse.support.device.pick_device`.
+    precision : {"float32", "bfloat16"}
+        As in :class:`ecgcourse.learning.config.TrainConfig`.
+
+    Returns
+    -------
+    y_true : (N, K) float32 array
+    y_prob : (N, K) float64 array
+        In [0, 1].
+
+    Raises
+    ------
+    SettingError
+        The model's outputs are not finite numbers, a device that isn't there, an unknown precision, or a dataset of
+        another recipe or other classes than the model has learned.
+    """
+    if precision not in PRECISIONS:
+        raise SettingError(f"precision={shown(precision)} isn't allowed; it must be {' or '.join(PRECISIONS)}")
+    place = pick_device(device)
+    dataset = batched(dataset, _task(model))
+    _check_recipe(model, dataset)
+    _check_task(model, dataset)
+    logits, labels = _answers(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
+    return labels.numpy(), _probabilities(logits, _task(model))
+
+
+def _task(model: nn.Module) -> Task | None:
+    return getattr(model, "task", None)
+
+
+def _settle(model: nn.Module, train: Dataset, val: Dataset | None) -> None:
+    """Hold what a model was made for against the datasets, or take it over from them, before the model is copied."""
+    there = (getattr(model, "settings", None) or {}).get("n_classes")
+    datasets = [train] if val is None else [train, val]
+    for dataset in datasets:
+        if there is not None and dataset.labels.shape[1] != there:
+            raise SettingError(
+                f"the model has n_classes={there}, but the labels have {dataset.labels.shape[1]} classes; make the "
+                "model with as many"
+            )
+    if val is not None and recipe_of(train) != recipe_of(val):
+        raise SettingError(
+            f"the training set gives {recipe_of(train)}, but the validation set {recipe_of(val)}; use one recipe"
+        )
+    if getattr(model, "recipe_given", False):
+        _check_recipe(model, train)
+    else:
+        model.recipe = recipe_of(train)
+    tasks = [dataset.task for dataset in datasets if dataset.task is not None]
+    if tasks and not getattr(model, "task_given", False):
+        model.task = tasks[0]
+    elif _task(model) is None:
+        model.task = Task(class_names(train.labels.shape[1]))
+    for dataset in datasets:
+        _check_task(model, dataset, given=True)
+    model.synthetic, model.seconds = getattr(train, "synthetic", None), seconds_of(train)
+
+
+def _check_recipe(model: nn.Module, dataset: Dataset) -> None:
+    found = recipe_of(dataset)
+    if getattr(model, "recipe_given", False) and found is not None and found != model.recipe:
+        raise SettingError(
+            f"the model is made for {model.recipe}, but the dataset gives {found}; make the dataset with "
+            "recipe=model.recipe"
+        )
+
+
+def _check_task(model: nn.Module, dataset: Dataset, given: bool = False) -> None:
+    found, wanted = getattr(dataset, "task", None), _task(model)
+    if found is None or wanted is None or not (given or getattr(model, "task_given", False)):
+        return
+    if (found.classes, found.kind) != (wanted.classes, wanted.kind):
+        raise SettingError(
+            f"the model answers {', '.join(wanted.classes)} ({wanted.kind}), but the labels are of "
+            f"{', '.join(found.classes)} ({found.kind}); make the dataset with task=model.task"
+        )
+
+
+def _finite(loss: float, name: str) -> float:
+    if not math.isfinite(loss):
+        raise SettingError(f"the {name} is {loss}: training diverged; lower the learning rate")
+    return loss
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients."""
+    with in_evaluation_mode(model), torch.inference_mode():
+        yield
+
+
+def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: torch.dtype) -> torch.Tensor:
+    """Logits (B, K) as float32, whatever the inputs come as and the network calculates in; of crops their mean."""
+    inputs = [inputs] if isinstance(inputs, torch.Tensor | Views) else list(inputs)
+    n_crops = max((each.inputs.shape[1] for each in inputs if isinstance(each, Views)), default=1)
+    inputs = [_side_by_side(each, n_crops).to(device, non_blocking=True) for each in inputs]
+    inputs = [to_float(each) if each.dtype == torch.uint8 else each for each in inputs]
+    with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+        logits = model(*inputs).float()
+    return logits if n_crops == 1 else logits.unflatten(0, (-1, n_crops)).mean(dim=1)
+
+
+def _side_by_side(inputs: torch.Tensor | Views, n_crops: int) -> torch.Tensor:
+    """The crops of all records, (B V, …); what has none, as often as the others have crops."""
+    if isinstance(inputs, Views):
+        return inputs.inputs.flatten(0, 1)
+    return inputs if n_crops == 1 else inputs.repeat_interleave(n_crops, dim=0)
+
+
+def _answers(
+    model: nn.Module, batches: Batches, device: torch.device, precision: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and labels of all batches of all processes, (N, K) each, on the CPU."""
+    with _evaluating(model):
+        answers = [(_logits(model, inputs, device, precision), labels) for inputs, labels in batches]
+    logits, labels = (distributed.team().merge(torch.cat(parts)) for parts in zip(*answers, strict=True))
+    if not torch.isfinite(logits).all():
+        raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
+    return logits, labels
+
+
+def _probabilities(logits: torch.Tensor, task: Task | None) -> np.ndarray:
+    # float32 would round every logit above 17 to a probability of 1, and ties change a ROC curve.
+    logits = logits.double()
+    return (logits.softmax(dim=1) if task is not None and task.is_multiclass else logits.sigmoid()).numpy()
+
+
+def _warn_of_imitated_numbers(precision: str, device: torch.device) -> None:
+    # What PyTorch calculates in bfloat16 on such a processor goes through float32, number by number.
+    if precision == "bfloat16" and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        warnings.warn(
+            "this processor can't calculate in bfloat16 and imitates it, many times more slowly than float32; "
+            "precision='float32' is the better choice here",
+            EcgCourseWarning,
+            stacklevel=3,
+        )
+
+
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    # Fused goes over the weights once: Adam over 46 million takes 0.03 s on two CPU cores, not 0.2 s.
+    return OPTIMIZERS[config.optimizer](
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
+    if config.schedule == "constant":
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    steps = config.epochs * steps_per_epoch
+    # Momentum stays as the optimizer has it.
+    return lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False)
+
+
+def _moving_average(model: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> swa_utils.AveragedModel | None:
+    """A copy of the model whose weights follow the model's after each step; None if nothing is to be averaged."""
+    if not decay:
+        return None
+
+    def rule(means: list[torch.Tensor], weights: list[torch.Tensor], n_averaged: torch.Tensor) -> None:
+        # At first a mean of few: the starting values, most of all a running variance of 1, would stay for long.
+        kept = min(decay, (1 + int(n_averaged)) / (10 + int(n_averaged)))
+        swa_utils.get_ema_multi_avg_fn(kept)(means, weights, n_averaged)
+
+    averaged = swa_utils.AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
+    optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(model))
+    return averaged
+
+
+def _bar(config: TrainConfig, batches_per_epoch: int, run: Run) -> tqdm:
+    hidden = None if config.progress is None and run.team.is_first else not (config.progress and run.team.is_first)
+    done = len(run.history.rows) * batches_per_epoch + len(run.losses)
+    return tqdm(total=config.epochs * batches_per_epoch, initial=done, unit="batch", disable=hidden)
+
+
+def _counted(batches: Batches, bar: tqdm) -> Iterator[tuple[Inputs, torch.Tensor]]:
+    for batch in batches:
+        yield batch
+        bar.update()
+
+
+def _show(history: History, bar: tqdm, report: Callable[[dict[str, float]], None] | None) -> None:
+    row = history.rows[-1]
+    shown = {name: f"{row[name]:.4f}" for name in ("train_loss", "val_loss", "auroc") if name in row}
+    bar.set_postfix(epoch=row["epoch"], **shown)
+    if report is not None:
+        report(row)

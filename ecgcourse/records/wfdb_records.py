@@ -1,0 +1,368 @@
+"""PTB-XL's records, which are in the WFDB format: found, read by several processes, and held against their headers.
+
+What is read is a :class:`Job`. Signals are in mV, with the leads in the order of
+:data:`ecgcourse.records.ptbxl.LEADS`, and every one is held against what its header says about size, rate, unit, gain
+and checksum.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import wfdb
+from tqdm import tqdm
+
+from ecgcourse.errors import DataError, brief, in_words, shown
+from ecgcourse.records import signal_cache
+from ecgcourse.support.files import check_inside, stat_file
+from ecgcourse.support.workers import spread
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+_WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
+_LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
+_LONGEST_HEADER = 2**16  # bytes; those of PTB-XL have 600
+# Stricter than wfdb's own patterns, so that both find the same numbers in a damaged header.
+_HEADER_START = re.compile(
+    r"[-\w]+\s+(?P<leads>\d{1,6})"
+    r"(?:\s+\d+(?:\.\d*)?(?:/\d+(?:\.\d*)?(?:\(\d+\))?)?(?:\s+(?P<samples>\d{1,12})(?:\s.*)?)?)?",
+    re.ASCII,
+)
+_HEADER_LEAD = re.compile(r"(?P<file>\S+)\s+(?:8|16|24|32|61|80|160|212|310|311)(?:\s.*)?")
+
+_AGAIN = "download the .hea and the .dat file again."
+_CORRECT = "correct the header or download the record again."
+
+_CACHED_FROM = 64  # records; fewer are read sooner than a cache file is worth keeping
+_PARALLEL_FROM = 400  # records; starting worker processes takes as long as reading this many
+_CHUNK = 32  # records per task
+
+Found = tuple[os.stat_result, os.stat_result]  # of a record's .hea and .dat
+Errors = dict[int, DataError]  # by the row of the record
+
+
+class Entry(NamedTuple):
+    """A record as the table names it."""
+
+    name: str
+    where: str  # which field of the table that is
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is read and how."""
+
+    root: Path
+    entries: list[Entry]
+    found: list[Found | DataError]
+    sampling_rate: int
+    workers: int | None
+    progress: bool | None
+    skip_bad: bool
+    elsewhere: DataError | None  # set if most of the records are missing at this rate and more are there at the other
+
+
+def look_at_all(root: Path, entries: Sequence[Entry]) -> list[Found | DataError]:
+    """The size and times of each record's two files, or what is wrong with them."""
+    checked: set[Path] = set()
+    return [_attempt(_look_at, root, entry, checked) for entry in entries]
+
+
+def count_missing(root: Path, entries: Sequence[Entry]) -> int:
+    """How many of the records have a possible name, but no header in the folder."""
+    return sum(
+        not isinstance(_attempt(_check_name, entry), DataError) and not os.path.lexists(root / f"{entry.name}.hea")
+        for entry in entries
+    )
+
+
+def fingerprint(job: Job) -> str:
+    """Name a job's records as they are now."""
+    found = [() if isinstance(each, DataError) else each for each in job.found]
+    names = [entry.name for entry in job.entries]
+    return signal_cache.fingerprint(job.root, job.sampling_rate, zip(names, found, strict=True))
+
+
+def read(job: Job, cache: bool) -> tuple[np.ndarray, Errors]:
+    """Signals of all records, (N, 12, T), and what is wrong with those whose place is filled with NaN."""
+    if not cache or len(job.entries) < _CACHED_FROM:
+        return _read_records(job)
+    path = signal_cache.path_of(fingerprint(job))
+    signals = signal_cache.load(path, len(job.entries), len(LEADS))
+    if signals is not None:
+        return signals, _explain(job, signals)
+    return _read_into_cache(job, path)
+
+
+def gain(fields: Sequence[str]) -> float:
+    """The gain in the words of a lead's line in a header; 0 if there is none."""
+    try:
+        return float(re.match(r"[-+.\deE]*", fields[2]).group())
+    except (IndexError, ValueError):
+        return 0.0
+
+
+# --- how records are found
+
+
+def _attempt(work: Callable, *arguments: object) -> object:
+    """What `work` returns, or the error that it raises."""
+    try:
+        return work(*arguments)
+    except DataError as error:
+        return error
+
+
+def _look_at(root: Path, entry: Entry, checked: set[Path]) -> Found:
+    """Find a record's .hea and .dat inside `root`; `checked` are folders that were found to lie there."""
+    _check_name(entry)
+    path = root / entry.name
+    if path.parent not in checked:
+        check_inside(path.parent, root)
+        checked.add(path.parent)
+    try:
+        return stat_file(f"{path}.hea", root), stat_file(f"{path}.dat", root)
+    except DataError as error:
+        raise DataError(f"{error}; download the record again, or leave it out of the table.") from error
+
+
+def _check_name(entry: Entry) -> None:
+    name = entry.name
+    inside = isinstance(name, str) and name.isprintable() and len(name) <= _LONGEST_NAME
+    inside = inside and not any(
+        path.is_absolute() or path.drive or ".." in path.parts or not path.name
+        for path in (PurePosixPath(name), PureWindowsPath(name))
+    )
+    if not inside:
+        raise DataError(
+            f"{entry.where} is {shown(name)}; expected the name of a record inside the "
+            "data folder, such as records100/00000/00001_lr: correct it or download the file again."
+        )
+
+
+# --- how many are read together
+
+
+def _read_into_cache(job: Job, path: Path) -> tuple[np.ndarray, Errors]:
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(signal_cache.hold(path))
+        except DataError as error:
+            signal_cache.warn_not_kept(error)
+            return _read_records(job)
+        # Another process may have read the same records while this one waited.
+        signals = signal_cache.load(path, len(job.entries), len(LEADS))
+        if signals is not None:
+            return signals, _explain(job, signals)
+        with signal_cache.GrowingCache(place / path.name) as cache:
+            signals, errors = _read_records(job, cache)
+            problem = cache.finish(path)
+    if problem is None:
+        signal_cache.make_room(path)
+    else:
+        signal_cache.warn_not_kept(f"can't write {path}: {problem.strerror}.")
+    return signals, errors
+
+
+def _read_records(job: Job, cache: signal_cache.GrowingCache | None = None) -> tuple[np.ndarray, Errors]:
+    """Read all records, or those that a cache doesn't have yet, which it then gets."""
+    model, samples = _model_record(job)
+    signals = np.empty((len(job.entries), len(LEADS), samples), dtype=np.float32)
+    start = cache.fill(signals) if cache else 0
+    errors = _explain(job, signals[:start])
+    with _bar(len(signals), start, job.progress) as bar:
+        for row, result in enumerate(_results(job, start), start):
+            result = _checked_length(result, job, row, model, samples)
+            if isinstance(result, DataError):
+                errors[row], result = _accepted(result, job), np.nan
+            signals[row] = result
+            if cache:
+                cache.append(signals[row])
+            bar.update()
+    return signals, errors
+
+
+def _accepted(error: DataError, job: Job) -> DataError:
+    if not job.skip_bad:
+        raise error
+    return error
+
+
+def _model_record(job: Job) -> tuple[int, int]:
+    """The first record that can be read among those of the most common size, and its number of samples T."""
+    sizes = [each[1].st_size if not isinstance(each, DataError) else -1 for each in job.found]
+    counts = Counter(sizes)
+    # Of sizes that are equally common the smallest, so that one bloated file doesn't decide for all.
+    rows = sorted(range(len(sizes)), key=lambda row: (-counts[sizes[row]], sizes[row], row))
+    for row in rows:
+        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
+        if not isinstance(_accepted(result, job) if isinstance(result, DataError) else result, DataError):
+            return row, result.shape[1]
+    if job.elsewhere is not None:
+        raise job.elsewhere
+    first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate)
+    raise DataError(f"none of the {len(rows)} records in {job.root} can be used; the first: {first}")
+
+
+def _checked_length(
+    result: np.ndarray | DataError, job: Job, row: int, model: int, samples: int
+) -> np.ndarray | DataError:
+    if isinstance(result, DataError) or result.shape[1] == samples:
+        return result
+    return DataError(
+        f"record {job.root / job.entries[row].name} has {result.shape[1]} samples, but "
+        f"{job.root / job.entries[model].name} has {samples} samples; records read together must be equally long: "
+        "leave one out of the table."
+    )
+
+
+def _results(job: Job, start: int) -> Iterator[np.ndarray | DataError]:
+    """Read from row `start` on, on several processes where it pays."""
+    entries = job.entries[start:]
+    workers = job.workers
+    if workers is None:
+        workers = joblib.cpu_count() if len(entries) >= _PARALLEL_FROM else 1
+    chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
+    # Generators, so that the signals are in memory once, not once in parts and once whole.
+    pieces = [(job.root, chunk, job.sampling_rate) for chunk in chunks]
+    return chain.from_iterable(spread(_read_chunk, pieces, workers))
+
+
+def _explain(job: Job, signals: np.ndarray) -> Errors:
+    """What is wrong with the records that earlier reading gave no signals."""
+    rows = np.flatnonzero(np.isnan(signals[:, 0, 0]))
+    model, samples = _model_record(job) if len(rows) else (0, 0)
+    errors = {}
+    for row in rows.tolist():
+        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
+        result = _checked_length(result, job, row, model, samples)
+        if isinstance(result, DataError):
+            errors[row] = _accepted(result, job)
+        else:
+            signals[row] = result
+    return errors
+
+
+def _bar(total: int, start: int, progress: bool | None) -> tqdm:
+    # Unasked, a bar appears on a terminal only, and not for what takes no longer than a moment.
+    shown_how = {"disable": None, "delay": 2} if progress is None else {"disable": not progress}
+    return tqdm(total=total, initial=start, desc="reading", unit="record", **shown_how)
+
+
+def _read_chunk(root: Path, entries: Sequence[Entry], sampling_rate: int) -> list[np.ndarray | DataError]:
+    return [_attempt(_read_record, root, entry, sampling_rate) for entry in entries]
+
+
+# --- how one is read and checked
+
+
+def _read_record(root: Path, entry: Entry, sampling_rate: int) -> np.ndarray:
+    """Read one record, (12, T) float32 in mV, and hold everything its header says against the data."""
+    path = root / entry.name
+    header, data = (each.st_size for each in _look_at(root, entry, set()))
+    lines = _header_lines(path, header)
+    _check_claims(path, lines, data)
+    record, voltages = _read_wfdb(path)
+    _check_header(path, record, lines, sampling_rate)
+    _check_data(path, record, voltages, data)
+    order = [[lead.lower() for lead in record.sig_name].index(lead.lower()) for lead in LEADS]
+    return voltages[order]
+
+
+def _header_lines(path: Path, n_bytes: int) -> list[str]:
+    """The lines of a header as wfdb takes them: ASCII, no comments."""
+    if n_bytes > _LONGEST_HEADER:
+        raise DataError(
+            f"{path}.hea can't be read: it has {n_bytes} bytes, which no header of 12 leads needs; {_AGAIN}"
+        )
+    try:
+        text = Path(f"{path}.hea").read_text(encoding="ascii", errors="ignore")
+    except OSError as error:
+        raise DataError(f"{path}.hea can't be read: {in_words(error)}; {_AGAIN}") from error
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+def _check_claims(path: Path, lines: Sequence[str], n_bytes: int) -> None:
+    """Hold what a header promises against the size of its data, before wfdb makes room for it."""
+    first = _HEADER_START.fullmatch(lines[0]) if lines else None
+    leads = [_HEADER_LEAD.fullmatch(line) for line in lines[1:]]
+    if first is None or not all(leads) or int(first["leads"]) != len(leads) or not leads:
+        raise DataError(
+            f"record {path} can't be read: its header is damaged, or uses a format that PTB-XL doesn't; {_AGAIN}"
+        )
+    if {lead["file"] for lead in leads} != {f"{path.name}.dat"}:
+        raise DataError(f"{path}.hea doesn't keep all its leads in {path.name}.dat; {_CORRECT}")
+    # No format of those admitted has less than a byte for a sample.
+    if int(first["samples"] or 0) * len(leads) > n_bytes:
+        raise DataError(
+            f"{path}.dat holds {n_bytes} bytes, but its header says {first['samples']} samples of "
+            f"{len(leads)} leads; {_AGAIN}"
+        )
+
+
+def _read_wfdb(path: Path) -> tuple[wfdb.Record, np.ndarray]:
+    """The record with its whole numbers, and its leads in mV, (L, T) float32."""
+    try:
+        record = wfdb.rdrecord(str(path), physical=False)
+        with np.errstate(all="ignore"):
+            return record, record.dac().T.astype(np.float32)
+    # wfdb has no error of its own: what a damaged file raises depends on where its parser stumbles.
+    except Exception as error:
+        raise DataError(
+            f"record {path} can't be read: its header is damaged or doesn't agree with its data "
+            f"({type(error).__name__}: {in_words(error)}); {_AGAIN}"
+        ) from error
+
+
+def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], sampling_rate: int) -> None:
+    if record.fs != sampling_rate:
+        raise DataError(f"{path}.hea says {record.fs} Hz; expected {sampling_rate} Hz: choose that rate or {_CORRECT}")
+    _check_leads(path, record.sig_name)
+    for lead, unit, gain in zip(record.sig_name, record.units, record.adc_gain, strict=True):
+        if unit != "mV":
+            raise DataError(f"{path}.hea, lead {lead}: the unit is {brief(unit)}; expected mV: {_CORRECT}")
+        if not np.isfinite(gain) or (gain == _WFDB_DEFAULT_GAIN and _is_uncalibrated(lines)):
+            raise DataError(f"{path}.hea, lead {lead}: the gain is missing, zero or infinite; {_CORRECT}")
+
+
+def _check_leads(path: Path, names: Sequence[str | None]) -> None:
+    names = [name or "(no name)" for name in names]
+    present = [name.lower() for name in names]
+    missing = [lead for lead in LEADS if lead.lower() not in present]
+    if missing or len(names) != len(LEADS):
+        lack = f"misses lead {', '.join(missing)}" if missing else f"has {len(names)} leads"
+        raise DataError(
+            f"{path}.hea {lack}; expected each of {', '.join(LEADS)} once, found {brief(', '.join(names))}: "
+            "download the record again, or leave it out of the table."
+        )
+
+
+def _is_uncalibrated(lines: Sequence[str]) -> bool:
+    """Tell whether a lead has no gain or gain 0, which wfdb replaces by a default without a word."""
+    return any(gain(line.split()) == 0 for line in lines[1:])
+
+
+def _check_data(path: Path, record: wfdb.Record, voltages: np.ndarray, n_bytes: int) -> None:
+    if set(record.fmt) == {"16"} and n_bytes != 2 * record.sig_len * record.n_sig:
+        raise DataError(
+            f"{path}.dat holds {n_bytes} bytes, but its header says {record.sig_len} samples of "
+            f"{record.n_sig} leads, two bytes each; {_AGAIN}"
+        )
+    for lead, signal, stated, found in zip(
+        record.sig_name, voltages, record.checksum, record.calc_checksum(), strict=True
+    ):
+        if not np.isfinite(signal).all():
+            sample = int(np.flatnonzero(~np.isfinite(signal))[0])
+            lack = "has no value (NaN)" if np.isnan(signal[sample]) else "is infinite"
+            raise DataError(f"record {path}, lead {lead}: sample {sample} {lack}; leave the record out of the table.")
+        if stated is not None and (stated - found) % 65536:
+            raise DataError(f"{path}.dat, lead {lead}: the checksum is {found}, but the header says {stated}; {_AGAIN}")

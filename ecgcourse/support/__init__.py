@@ -1,0 +1,1 @@
+"""What all rooms share: files, processes, devices, options."""
