@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 URL ?=
+# With `address`: the branch whose notebooks Colab opens; empty for the one of _config.yml. Not taken from the environment.
+BRANCH =
 # Which build of PyTorch: empty for the one that the package index serves; or cpu, cu130, … from PyTorch's own index.
 TORCH ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/$(TORCH)
@@ -16,6 +18,16 @@ PIP := $(BIN)/python -m pip install --constraint constraints.txt
 EVERYTHING := .[book,test]
 # As many files of tests, or notebooks, at a time as there are cores; each takes memory, so at most four.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
+# Of each file that changed since the last commit, the test file of every part of its path's name that has one:
+# ecgcourse/models/gru.py brings tests/test_models.py. A changed test file brings itself.
+CHANGED = { git diff --name-only HEAD; git ls-files --others --exclude-standard; } | \
+    awk -F/ '{ print; for (i = 1; i <= NF; i++) { sub(/\.[^.]*$$/, "", $$i); print "tests/test_" $$i ".py" } }' | sort -u | \
+    while read -r file; do case "$$file" in tests/test_*.py | tests/*/test_*.py) [ ! -f "$$file" ] || echo "$$file";; esac; done
+# pytest as it is, but ended after so many seconds; with the ten that its processes get to stop, that is less than a minute.
+SECONDS_OF_TESTS := 45
+MOST := import pytest, signal, sys; \
+    signal.signal(signal.SIGALRM, lambda *_: pytest.exit("The time is up: not every test ran. make test runs all of them.", 0)); \
+    signal.alarm($(SECONDS_OF_TESTS)); sys.exit(pytest.main(sys.argv[1:]))
 # $(call step,WHAT,COMMAND) says, where the command fails, at which step, the last of what it printed, and where all of it lies.
 step = $(2) >>$(LOG) 2>&1 || { tail -n 15 $(LOG); echo "Installing $(1) failed. \
     All that was printed is in $(LOG); 'How to run it' (book/running.md) says what an installation needs."; exit 1; }
@@ -25,11 +37,12 @@ unexport MPLBACKEND
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: book test ci notebooks colab pins address clean help
+.PHONY: book test quick ci notebooks colab pins address clean help
 
 help:
 	@echo "make book        install into .venv, write the practice set, execute every notebook, build the book"
 	@echo "make test        install into .venv, lint, run the tests, compare every notebook's outputs"
+	@echo "make quick       lint, and the tests of what changed since the last commit, for less than a minute"
 	@echo "make ci          what CI runs: book, then test, on real records too where some lie beside the checkout"
 	@echo "make notebooks   execute every notebook in place, so that the committed outputs are fresh"
 	@echo "make colab       execute every notebook in fresh environments: lowest versions, newest ones, Colab's"
@@ -75,6 +88,14 @@ test: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --nbval book/
 
+# Stops at the first failure, so that the end of its time never hides one.
+quick: $(FOR_TEST)
+	@$(BIN)/ruff check --quiet --output-format concise .
+	@$(BIN)/ruff format --check --quiet .
+	@tests="$$($(CHANGED))"; \
+	if [ -z "$$tests" ]; then echo "No test file belongs to what changed since the last commit. make test runs all tests."; \
+	else $(BIN)/python -c '$(MOST)' --quiet --exitfirst $(SIDE_BY_SIDE) $$tests; fi
+
 ci:
 	@bash .ci/run
 
@@ -86,11 +107,11 @@ colab: $(FOR_TEST)
 	@$(BIN)/python -m tools.colab
 
 pins: $(FOR_TEST)
-	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test \
+	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test --extra formats \
 	    --custom-compile-command "make pins" --output-file constraints.txt pyproject.toml
 
 address: $(FOR_BOOK)
-	@$(BIN)/python tools/address.py "$(URL)"
+	@$(BIN)/python tools/address.py "$(URL)" $(BRANCH)
 
 clean:
 	rm -rf $(VENV) book/_build build dist *.egg-info .pytest_cache .ruff_cache

@@ -22,6 +22,7 @@ NEEDED = {
     "images": ["DATA", "out", "--size", str(SIZE)],
     "train": ["DATA", "--size", "67", "--out", "run"],
     "evaluate": ["run", "--data", "DATA"],
+    "predict": ["run", "file.csv"],
 }
 WITH_VALUE = [
     (name, action.option_strings[0])
