@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, training
 from ecgcourse.models import checkpoint
 
-COMMANDS = next(each for each in cli_words.make_parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
+COMMANDS = next(
+    each for each in cli_words.make_parser()._actions if isinstance(each, argparse._SubParsersAction)
+).choices
 # What each command needs beside the word in question.
 NEEDED = {
     "practice": ["out"],
