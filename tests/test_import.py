@@ -32,7 +32,7 @@ def run(code: str, home: Path) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def imports() -> str:
-    return f"import {', '.join(f'ecgcourse.{name}' for name in WITHOUT_TORCH)}\n"
+    return f"from ecgcourse import {', '.join(WITHOUT_TORCH)}\n"
 
 
 def test_torch_stays_out_until_it_is_needed(imports, tmp_path):

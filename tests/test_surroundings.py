@@ -37,11 +37,12 @@ def test_figures_need_no_backend_that_a_notebook_left(practice_root: Path, tmp_p
 def test_without_a_place_for_compiled_loops_images_are_made_with_one_warning(tmp_path: Path):
     copy = Path(shutil.copytree(PACKAGE, tmp_path / "ecgcourse", ignore=shutil.ignore_patterns("__pycache__")))
     # Where folders of caches would be made, files lie; that stops root, too.
-    (copy / "__pycache__").touch()
+    (copy / "images" / "__pycache__").touch()
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     surroundings |= {"PYTHONPATH": str(tmp_path), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
     code = (
-        "import numpy, ecgcourse.render as r; print(int(r.render(numpy.linspace(0, 1, 90).reshape(1, 3, 30), 8).sum()))"
+        "import numpy; from ecgcourse import render as r; "
+        "print(int(r.render(numpy.linspace(0, 1, 90).reshape(1, 3, 30), 8).sum()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=surroundings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
