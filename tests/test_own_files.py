@@ -18,7 +18,6 @@ from ecgcourse.errors import DataError, EcgCourseError, EcgCourseWarning, Settin
 from ecgcourse.records.ptbxl import LEADS
 
 FS, N = 250, 2000
-SAMPLE = Path(__file__).parents[2] / "shared" / "ptbxl-sample"
 
 
 @pytest.fixture(autouse=True)
@@ -355,11 +354,10 @@ def real(root, rate):
 
 
 @pytest.mark.parametrize("rate", [100, 500])
-def test_real_records_equal_wfdb_to_the_bit(rate):
-    root = Path(os.environ.get("ECGCOURSE_DATA") or SAMPLE)
-    paths = real(root, rate)
+def test_real_records_equal_wfdb_to_the_bit(rate, real_root):
+    paths = real(real_root, rate)
     if not paths:
-        pytest.skip(f"no real records in {root}")
+        pytest.skip(f"no real records of {rate} Hz in {real_root}")
     for path in paths:
         ecg, record = own_files.read(path), wfdb.rdrecord(str(path.with_suffix("")))
         assert ecg.leads == LEADS and ecg.sampling_rate == rate == record.fs

@@ -80,7 +80,7 @@ def _check_wfdb(base: Path) -> list[tuple[str, str]]:
             raise DataError(f"{path}: says {n_samples} samples, more than can be read; get it again")
         if lead_of(name)[0] and file != "~" and not gain(fields):
             words = f"{path}: lead {name} has no gain; 200 steps for a mV are assumed, as WFDB's manual says"
-            warnings.warn(words, EcgCourseWarning, stacklevel=5)
+            warnings.warn(words, EcgCourseWarning, stacklevel=4)
         # wfdb drops what isn't ASCII, which makes V of µV.
         pairs.append((name, "uV" if re.search("[µμ]v", " ".join(fields[:3]), re.I) else header.units[index]))
     for file, n_bytes in needed.items():
