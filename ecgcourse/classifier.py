@@ -29,6 +29,10 @@ AT_A_TIME = 1024
 """Records of an array whose input is made in one go: three leads of ten seconds at 500 Hz have 60 MB."""
 
 
+USUAL_SECONDS = 10
+"""Of a record of PTB-XL; for a network that doesn't tell how long the records were that it has learned from."""
+
+
 @dataclass(frozen=True)
 class Data:
     """The three partitions of one data set, prepared by one recipe.
@@ -296,7 +300,7 @@ class Classifier:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Where windows begin, (W,) in s, and probabilities (W, K); one row for all of them unless `each` is asked."""
         ecg = own_files.with_leads(own_files.read(path, sampling_rate, unit), self.recipe.leads)
-        found = own_files.windows(ecg, self.model.seconds or 10)
+        found = own_files.windows(ecg, getattr(self.model, "seconds", None) or USUAL_SECONDS)
         probabilities = self.predict_proba(found.signals, ecg.sampling_rate, ecg.leads)
         if each or len(probabilities) == 1:
             return found.starts, probabilities
