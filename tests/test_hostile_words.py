@@ -119,7 +119,7 @@ def options_of(given_words: list[str]) -> dict:
 
 def assert_usable(value: object) -> None:
     """A number that can be worked with, or text, or several of them."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         assert value
         for each in value:
             assert_usable(each)

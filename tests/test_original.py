@@ -312,7 +312,7 @@ NAMES = [
     ("numpy.testing._private.utils", "runstring"),
     ("pandas.core.frame", "DataFrame"),
     ("torch._utils", "_rebuild_tensor_v2"),
-    ("ecgcourse.original", "os"),
+    ("ecgcourse.records.original", "os"),
     ("", ""),
 ]
 

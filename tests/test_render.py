@@ -23,7 +23,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 def kernels():
     """The kernels for a GPU; in tests they run in Triton's interpreter."""
     pytest.importorskip("triton", reason="Triton, which the GPU kernels are written in, isn't installed")
-    return importlib.import_module("ecgcourse.fused_gpu")
+    return importlib.import_module("ecgcourse.images.fused_gpu")
 
 
 @pytest.fixture(params=["loops", "torch", "triton"])

@@ -71,7 +71,7 @@ def test_ctrl_c_while_loader_workers_start_is_one_line(practice_root: Path, tmp_
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell a process that its parent has ended")
 def test_workers_end_soon_after_a_killed_parent():
     code = (
-        "import os, time; from ecgcourse.workers import spread\n"
+        "import os, time; from ecgcourse.support.workers import spread\n"
         "print(*set(spread(os.getpid, [()] * 20, 2)), flush=True); time.sleep(100)"
     )
     # As a leader of its own group, so that nothing else ends with it.

@@ -74,4 +74,4 @@ def _chapters() -> list[int]:
 
 
 def _exercises(chapter: int) -> dict[int, Exercise]:
-    return import_module(f"ecgcourse.exercises.chapter{chapter:02d}").EXERCISES
+    return import_module(f"ecgcourse.course.exercises.chapter{chapter:02d}").EXERCISES
