@@ -263,8 +263,9 @@ def _training_data(
 def _left_out(opened: "Sequence[AnyDataset]", task: Task) -> str:
     """How many records have no label, in words; nothing where all have one."""
     count = sum(getattr(dataset, "n_unlabelled", 0) for dataset in opened)
-    verb = "others have" if count > 1 else "other has"
-    return f"; {count} {verb} no label of the set {task.label_set} and stay out" if count else ""
+    words = "others have" if count > 1 else "other has"
+    ends = "stay" if count > 1 else "stays"
+    return f"; {count} {words} no label of the set {task.label_set} and {ends} out" if count else ""
 
 
 def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
