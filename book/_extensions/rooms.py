@@ -1,0 +1,29 @@
+"""Let code links find what chapters take by short names: ``ecgcourse.ptbxl`` is ``ecgcourse.records.ptbxl``."""
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+import ecgcourse
+
+
+class Rooms(dict):
+    """Where a name of the package is described, for sphinx-codeautolink; other names stay as they are."""
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Map ``ecgcourse.ptbxl.LEADS`` to ``ecgcourse.records.ptbxl.LEADS``."""
+        package, _, rest = name.partition(".")
+        module, dot, inside = rest.partition(".")
+        if package != "ecgcourse" or module not in ecgcourse._SUBMODULES:
+            return default
+        return f"ecgcourse.{ecgcourse._SUBMODULES[module]}{dot}{inside}"
+
+
+def set_map(app: Sphinx, config: Config) -> None:
+    """Hand the map over before codeautolink reads it."""
+    config.codeautolink_inventory_map = Rooms()
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Register with Sphinx."""
+    app.connect("config-inited", set_map)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
