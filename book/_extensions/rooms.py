@@ -1,7 +1,6 @@
 """Let code links find what chapters take by short names: ``ecgcourse.ptbxl`` is ``ecgcourse.records.ptbxl``."""
 
 from sphinx.application import Sphinx
-from sphinx.config import Config
 
 import ecgcourse
 
@@ -18,12 +17,13 @@ class Rooms(dict):
         return f"ecgcourse.{ecgcourse._SUBMODULES[module]}{dot}{inside}"
 
 
-def set_map(app: Sphinx, config: Config) -> None:
+def set_map(app: Sphinx) -> None:
     """Hand the map over before codeautolink reads it."""
-    config.codeautolink_inventory_map = Rooms()
+    app.config.codeautolink_inventory_map = Rooms()
 
 
 def setup(app: Sphinx) -> dict[str, object]:
     """Register with Sphinx."""
-    app.connect("config-inited", set_map)
+    # Late, since Sphinx compares the types of settings, for which a kind of dict is no dict; but before codeautolink.
+    app.connect("builder-inited", set_map, priority=400)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
