@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgcourse.cli_asked import asked_for, count_weights, image_flags, model_asked_for, task_asked_for, train_config
+from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_words import parse
 from ecgcourse.errors import (
     CheckpointError,
@@ -31,6 +31,7 @@ from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Task
 from ecgcourse.records import download, original, practice
 from ecgcourse.records.ptbxl import FOLDS
+from ecgcourse.support import flags
 from ecgcourse.support.files import read_json, whole_file
 
 if TYPE_CHECKING:
@@ -127,7 +128,10 @@ def write_images(options: argparse.Namespace) -> None:
     partitions = tuple(FOLDS) if options.partition == "all" else (options.partition,)
     data = _data(options)
     settings = {"progress": _progress(options), "skip_bad": options.skip_bad, "task": task_asked_for(options, data)}
-    settings |= {"images": ImageRecipe(**image_flags(options)), "sampling_rate": options.sampling_rate or 100}
+    settings |= {
+        "images": ImageRecipe(**flags.chosen(options, "images.")),
+        "sampling_rate": options.sampling_rate or 100,
+    }
     out = datasets.write_images(data, options.out, partitions, **settings)
     for partition in partitions:
         print(out / partition)

@@ -101,7 +101,7 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
         own = models.create(name, classes=task, **own_settings).recipe
     if options.leads:
         asked["signals" if "signals" in kinds else "images"]["leads"] = options.leads
-    base = own if noted is None or noted.recipe is None or "signals" in kinds else noted.recipe
+    base = own if noted is None or "signals" in kinds else noted.recipe
     recipe = _changed(name, base, asked)
     return name, settings, recipe, task
 
@@ -109,6 +109,8 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
 def _changed(name: str, recipe: "Recipe | None", asked: dict[str, dict]) -> Recipe:
     """A recipe with what was asked for."""
     parts = {}
+    for setting in asked["recipe"]:
+        check_name(setting, ["sampling_rate"], "a recipe has no setting")
     for part, kind in (("images", ImageRecipe), ("signals", SignalRecipe)):
         before = None if recipe is None else getattr(recipe, part)
         if recipe is not None and before is None and asked[part]:
@@ -119,10 +121,6 @@ def _changed(name: str, recipe: "Recipe | None", asked: dict[str, dict]) -> Reci
         if before is not None or asked[part]:
             parts[part] = replace(before, **asked[part]) if before is not None else kind(**asked[part])
     return replace(recipe, **parts, **asked["recipe"]) if recipe is not None else Recipe(**parts, **asked["recipe"])
-
-
-def image_flags(options: argparse.Namespace) -> dict:
-    return flags.chosen(options, "images.")
 
 
 def task_asked_for(options: argparse.Namespace, data: Path) -> Task:

@@ -34,6 +34,14 @@ def check_setting(where: str, name: str, value: object, right: object, allowed: 
         raise SettingError(f"{where}{': ' if where else ''}{name}={shown(value)} isn't allowed; it must be {allowed}")
 
 
+def as_names(where: str, name: str, value: object) -> tuple[str, ...]:
+    """Return one name or several as a tuple; SettingError for what holds anything else."""
+    names = (value,) if isinstance(value, str) else value
+    right = isinstance(names, Sequence) and all(isinstance(each, str) for each in names)
+    check_setting(where, name, value, right, "names")
+    return tuple(names)
+
+
 def is_whole(value: object, least: int, most: int = 2**63 - 1) -> bool:
     """Whether a setting is a whole number from `least` to `most`."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ecgcourse.errors import DataError, SettingError, check_setting, in_words, is_real, is_whole, shown
+from ecgcourse.errors import DataError, SettingError, as_names, check_setting, in_words, is_real, is_whole, shown
 from ecgcourse.images.fields import ALL_FIELDS, FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe, check_common, preprocess, resample
 from ecgcourse.records.ptbxl import CLASSES, LEADS
@@ -62,7 +62,7 @@ class ImageRecipe:
 
     def __post_init__(self):
         check_common(self, "images", ("min_max", "fixed_scale"))
-        object.__setattr__(self, "fields", (self.fields,) if isinstance(self.fields, str) else tuple(self.fields))
+        object.__setattr__(self, "fields", as_names("images", "fields", self.fields))
         right = self.fields and set(self.fields) <= set(ALL_FIELDS) and len(set(self.fields)) == len(self.fields)
         check_setting("images", "fields", self.fields, right, f"some of {', '.join(ALL_FIELDS)}, each once")
         right = is_whole(self.size, 1) and self.size <= LARGEST
@@ -206,8 +206,8 @@ class Task:
     label_set: str = "superclass"
 
     def __post_init__(self):
-        object.__setattr__(self, "classes", (self.classes,) if isinstance(self.classes, str) else tuple(self.classes))
-        right = self.classes and all(isinstance(name, str) and name for name in self.classes)
+        object.__setattr__(self, "classes", as_names("task", "classes", self.classes))
+        right = self.classes and all(self.classes)
         right = right and len(set(self.classes)) == len(self.classes)
         check_setting("task", "classes", self.classes, right, "names, each once")
         check_setting("task", "kind", self.kind, self.kind in KINDS, " or ".join(KINDS))

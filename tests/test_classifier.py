@@ -242,6 +242,9 @@ zero_phase = true
         ("[model\n", "isn't TOML"),
         ("[images]\nsize = 'x'\n", "size='x'"),
         ("[task]\nkinds = 1\n", "isn't a task"),
+        ("[images]\nleads = 12\n", "leads=12 isn't allowed"),
+        ("[images]\nfields = [[1]]\n", "fields=[[1]] isn't allowed"),
+        ("[recipe]\nrate = 12\n", "a recipe has no setting called 'rate'"),
     ],
 )
 def test_a_file_of_settings_that_cannot_be_is_refused(

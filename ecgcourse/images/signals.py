@@ -12,7 +12,16 @@ from fractions import Fraction
 import numpy as np
 from scipy import signal as scipy_signal
 
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_setting, is_real, is_whole, shown
+from ecgcourse.errors import (
+    DataError,
+    EcgCourseWarning,
+    SettingError,
+    as_names,
+    check_setting,
+    is_real,
+    is_whole,
+    shown,
+)
 from ecgcourse.records.ptbxl import LEADS
 
 IMAGE_LEADS = ("I", "II", "V2")
@@ -347,7 +356,7 @@ class SignalRecipe:
 
 def check_common(recipe: object, part: str, scalings: Collection[str]) -> None:
     """SettingError for a leads, scaling, zero_phase, crop or eval_crops that isn't allowed; leads become a tuple."""
-    object.__setattr__(recipe, "leads", (recipe.leads,) if isinstance(recipe.leads, str) else tuple(recipe.leads))
+    object.__setattr__(recipe, "leads", as_names(part, "leads", recipe.leads))
     leads, crop, crops = recipe.leads, recipe.crop, recipe.eval_crops
     right = leads and set(leads) <= set(LEADS) and len(set(leads)) == len(leads)
     check_setting(part, "leads", leads, right, f"some of {', '.join(LEADS)}, each once")
