@@ -4,7 +4,8 @@ Every wave of a beat is a bump in time that points somewhere (a vectorcardiogram
 dipole onto the leads. Disturbances are added at the electrodes, before any lead is formed, and lead I and II are
 rounded to even microvolts, so Einthoven's and Goldberger's relations hold to the last digit of the file.
 
-:mod:`ecgcourse.records.practice` makes its records with this model. Introduced in chapter 01.
+:mod:`ecgcourse.records.practice` makes its records with this model; what diseases change in it is in
+:mod:`ecgcourse.records.pathologies`. Introduced in chapter 01.
 
 References
 ----------
@@ -12,12 +13,15 @@ McSharry, P. E. et al. (2003). A dynamical model for generating synthetic electr
 Transactions on Biomedical Engineering 50(3), 289–294. doi:10.1109/TBME.2003.808805 (waves as Gaussian bumps).
 Dower, G. E., Machado, H. B., Osborne, J. A. (1980). On deriving the electrocardiogram from vectorcardiographic
 leads. Clinical Cardiology 3(2), 87–95. doi:10.1002/clc.1980.3.2.87 (the matrix).
+Rijnbeek, P. R. et al. (2014). Normal values of the electrocardiogram for ages 16–90 years. Journal of
+Electrocardiology 47(6), 914–921. doi:10.1016/j.jelectrocard.2014.07.022 (the direction in which the axis, the
+voltages and the intervals change with age and sex).
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
-from scipy import signal as scipy_signal
 
 # Rows V1 … V6, I, II; columns X (to the left), Y (down), Z (to the back), all in the patient's own directions.
 DOWER = np.array(
@@ -43,7 +47,8 @@ LATE_AFTER = 0.1
 REACH = 5
 """How many of its widths a wave reaches to either side."""
 
-ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
+FEMALE = 1
+"""The code of women in PTB-XL's column ``sex``."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,25 @@ class Heart:
     rate: float
     rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
     projection: np.ndarray = field(default_factory=lambda: DOWER)
+    # Share by which breathing lengthens and shortens the beats.
+    breathing: float = 0.03
+    fibrillates: bool = False
+    # Share of the beats that start in a ventricle, too early.
+    ectopy: float = 0.0
 
     def change(self, name: str, **parts) -> None:
         self.waves[name] = replace(self.waves[name], **parts)
 
-    def turn(self, name: str, add=(0.0, 0.0, 0.0), scale=1.0) -> None:
+    def adjust(self, name: str, add=(0.0, 0.0, 0.0), scale=1.0) -> None:
         """Scale a wave's vector, then add to it."""
         self.change(name, vector=self.waves[name].vector * np.asarray(scale) + np.asarray(add))
+
+
+class Beat(NamedTuple):
+    """When a beat's R wave peaks (s), and whether it started in a ventricle."""
+
+    time: float
+    ectopic: bool
 
 
 def normal_beat() -> dict[str, Wave]:
@@ -86,118 +103,58 @@ def normal_beat() -> dict[str, Wave]:
     }
 
 
-def inferior_infarct(heart: Heart, severity: float) -> str:
-    heart.waves["old Q"] = Wave(-0.030, 0.016, severity * np.array([0.05, -0.80, 0.0]))
-    heart.turn("R", scale=(1, 1 - 0.5 * severity, 1))
-    heart.turn("ST", add=severity * np.array([-0.03, 0.20, 0.04]))
-    heart.turn("T", add=severity * np.array([0.0, -0.45, 0.0]))
-    return "IMI"
+def random_heart(rng: np.random.Generator, age: float = 60, sex: int = 0) -> Heart:
+    """One normal heart, different from every other, with the variants that healthy people have.
 
+    With age the axis turns to the left and T waves become lower, and women have lower voltages and less of the
+    raised ST segment that is a normal variant of young men.
 
-def anteroseptal_infarct(heart: Heart, severity: float) -> str:
-    heart.turn("Q", add=severity * np.array([0.05, 0.0, 0.55]))
-    heart.turn("R", add=severity * np.array([0.0, 0.0, 0.25]))
-    heart.turn("ST", add=severity * np.array([0.02, 0.0, -0.16]))
-    heart.turn("T", add=severity * np.array([0.0, 0.0, 0.45]))
-    return "ASMI"
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Chooses the heart.
+    age : float
+        In years.
+    sex : {0, 1}
+        0 for men, 1 for women, as in PTB-XL.
 
-
-def anterolateral_infarct(heart: Heart, severity: float) -> str:
-    heart.waves["old Q"] = Wave(-0.030, 0.016, severity * np.array([-0.80, 0.0, 0.25]))
-    heart.turn("R", scale=(1 - 0.5 * severity, 1, 1))
-    heart.turn("ST", add=severity * np.array([0.20, 0.0, -0.08]))
-    heart.turn("T", add=severity * np.array([-0.45, 0.0, 0.25]))
-    return "ALMI"
-
-
-def ischaemia(heart: Heart, severity: float) -> str:
-    heart.turn("ST", add=severity * np.array([-0.16, -0.18, 0.10]))
-    heart.turn("T", scale=1 - 2.2 * severity)
-    return "ISC_"
-
-
-def flat_t(heart: Heart, severity: float) -> str:
-    heart.turn("T", scale=1 - 0.95 * severity)
-    return "NDT"
-
-
-def left_bundle_branch_block(heart: Heart, severity: float) -> str:
-    heart.turn("Q", scale=1 - severity)
-    heart.change("R", width=0.012 + 0.010 * severity)
-    heart.turn("R", add=severity * np.array([0.0, -0.30, 0.30]))
-    heart.waves["late R"] = Wave(0.045, 0.020, severity * np.array([0.95, 0.35, 0.75]))
-    heart.turn("S", scale=1 - 0.7 * severity)
-    heart.turn("ST", add=severity * np.array([-0.10, -0.04, -0.12]))
-    heart.turn("T", add=severity * np.array([-0.60, -0.25, -0.25]))
-    return "CLBBB"
-
-
-def right_bundle_branch_block(heart: Heart, severity: float) -> str:
-    heart.turn("S", scale=1 - 0.7 * severity)
-    heart.waves["late S"] = Wave(0.055, 0.018, severity * np.array([-0.60, -0.05, -0.65]))
-    heart.turn("T", add=severity * np.array([0.08, 0.0, 0.30]))
-    return "CRBBB"
-
-
-def left_anterior_fascicular_block(heart: Heart, severity: float) -> str:
-    heart.turn("Q", add=severity * np.array([0.0, 0.25, 0.0]))
-    heart.turn("R", add=severity * np.array([0.10, -1.25, 0.0]))
-    heart.turn("S", add=severity * np.array([0.0, -0.35, 0.0]))
-    return "LAFB"
-
-
-def first_degree_av_block(heart: Heart, severity: float) -> str:
-    heart.change("P", centre=heart.waves["P"].centre - 0.05 - 0.12 * severity)
-    return "1AVB"
-
-
-def left_ventricular_hypertrophy(heart: Heart, severity: float) -> str:
-    heart.turn("R", scale=(1 + 0.8 * severity, 1 - 0.6 * severity, 1), add=severity * np.array([0.0, 0.0, 0.6]))
-    heart.turn("S", add=severity * np.array([0.0, 0.0, 0.5]))
-    heart.turn("ST", add=severity * np.array([-0.12, 0.0, -0.05]))
-    heart.turn("T", add=severity * np.array([-0.50, 0.05, -0.20]))
-    return "LVH"
-
-
-def right_ventricular_hypertrophy(heart: Heart, severity: float) -> str:
-    heart.turn("P", scale=(1, 1 + 0.8 * severity, 1))
-    heart.turn("R", scale=(1 - 0.8 * severity, 1, 1), add=severity * np.array([0.0, 0.1, -0.9]))
-    heart.turn("S", add=severity * np.array([-0.65, 0.0, -0.30]))
-    heart.turn("T", add=severity * np.array([0.0, -0.10, 0.30]))
-    return "RVH"
-
-
-PATHOLOGIES = {
-    "MI": ((inferior_infarct, 0.45), (anteroseptal_infarct, 0.35), (anterolateral_infarct, 0.20)),
-    "STTC": ((ischaemia, 0.85), (flat_t, 0.15)),
-    "CD": (
-        (left_bundle_branch_block, 0.40),
-        (right_bundle_branch_block, 0.42),
-        (left_anterior_fascicular_block, 0.15),
-        (first_degree_av_block, 0.03),
-    ),
-    "HYP": ((left_ventricular_hypertrophy, 0.75), (right_ventricular_hypertrophy, 0.25)),
-}
-
-
-def random_heart(rng: np.random.Generator) -> Heart:
-    """One normal heart, different from every other: size, position, timing, and the electrodes' places."""
-    heart = Heart(normal_beat(), rate=float(np.clip(rng.normal(72, 10), 48, 115)))
-    size = rng.lognormal(0, 0.15)
+    Returns
+    -------
+    Heart
+    """
+    female = sex == FEMALE
+    decades = (age - 55) / 10
+    heart = Heart(normal_beat(), rate=float(np.clip(rng.normal(70 + 3 * female, 11), 44, 120)))
+    size = rng.lognormal(-0.12 * female - 0.02 * decades, 0.20)
     for name, wave in heart.waves.items():
-        spread = 0.10 if name == "T" else 0.06
         heart.change(
             name,
-            vector=wave.vector * size * rng.lognormal(0, spread) + rng.normal(0, 0.01, 3),
-            width=wave.width * rng.lognormal(0, 0.06),
+            vector=wave.vector * size * rng.lognormal(0, 0.14) + rng.normal(0, 0.02, 3),
+            width=wave.width * rng.lognormal(0, 0.08),
         )
-    heart.change("P", centre=heart.waves["P"].centre + rng.normal(0, 0.012))
-    heart.rotation = _rotation(rng.normal(0, np.radians(3), 3))
-    heart.projection = DOWER * rng.lognormal(0, 0.04, DOWER.shape)
+    heart.adjust("T", scale=rng.lognormal(-0.06 * decades - 0.08 * female, 0.25))
+    _turn(heart, "T", rng.normal(0, np.radians(13), 3))
+    _turn(heart, "S", rng.normal(0, np.radians(15), 3))
+    heart.adjust("Q", scale=rng.lognormal(0, 0.35))
+    # Early repolarization: the ST segment starts above the baseline, in the direction of the T wave.
+    raised = rng.gamma(1.0, 0.02) * (0.4 if female else 1.0) * np.exp(-0.25 * decades)
+    heart.adjust("ST", add=min(raised, 0.15) * np.array([0.6, 0.6, -0.6]) + rng.normal(0, 0.012, 3))
+    # A last part of the right ventricle that is late: the rSr' that many healthy people have in V1.
+    heart.waves["late S"] = Wave(0.045, 0.012, rng.gamma(0.6, 0.10) * np.array([-0.5, -0.1, -0.6]))
+    heart.change("P", centre=heart.waves["P"].centre - 0.003 * decades + rng.normal(0, 0.018))
+    heart.change("T", centre=heart.waves["T"].centre + 0.010 * female + rng.normal(0, 0.014))
+    # Frontal plane, about Z: X turns towards −Y, which is to the left and up.
+    heart.rotation = rotation(np.array([rng.normal(0, 0.08), rng.normal(0, 0.14), rng.normal(-0.09 * decades, 0.22)]))
+    heart.projection = DOWER * rng.lognormal(0, 0.07, DOWER.shape)
+    heart.breathing = rng.uniform(0.005, 0.03) + rng.gamma(1.5, 0.012) * np.exp(-0.3 * decades)
     return heart
 
 
-def _rotation(angles: np.ndarray) -> np.ndarray:
+def _turn(heart: Heart, name: str, angles: np.ndarray) -> None:
+    heart.change(name, vector=rotation(angles) @ heart.waves[name].vector)
+
+
+def rotation(angles: np.ndarray) -> np.ndarray:
     """Turn about X, Y and Z by three angles in radians: (3,) to (3, 3)."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
@@ -209,61 +166,86 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def r_peaks(heart: Heart, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Times of the R peaks in s, from before the record to after it: breathing and chance vary the rate."""
-    peaks = [-rng.uniform(0, 60 / heart.rate) - 1]
+def beats(heart: Heart, seconds: float, rng: np.random.Generator) -> list[Beat]:
+    """The beats from before a record to after it: breathing, chance and disorders of the rhythm vary the rate."""
+    length = 60 / heart.rate
+    now = -rng.uniform(0, length) - 1
+    found = [Beat(now, False)]
     breath, phase = rng.uniform(0.18, 0.30), rng.uniform(0, 2 * np.pi)
-    swing = rng.uniform(0.01, 0.06)
-    while peaks[-1] < seconds + 1:
-        breathing = 1 + swing * np.sin(2 * np.pi * breath * peaks[-1] + phase)
-        peaks.append(peaks[-1] + 60 / heart.rate * breathing * rng.normal(1, 0.015))
-    return np.array(peaks)
+    while now < seconds + 1:
+        if heart.fibrillates:
+            pause = length * np.clip(rng.normal(1, 0.22), 0.5, 1.8)
+        else:
+            pause = length * (1 + heart.breathing * np.sin(2 * np.pi * breath * now + phase)) * rng.normal(1, 0.012)
+        if rng.random() < heart.ectopy and not found[-1].ectopic:
+            found.append(Beat(now + rng.uniform(0.55, 0.75) * pause, True))
+            # The next regular impulse finds the ventricles at rest again only one beat later.
+            pause *= 2
+        now += pause
+        found.append(Beat(now, False))
+    return found
 
 
-def dipole(heart: Heart, peaks: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The dipole over time: (3, T) mV at ``times`` (T,) in s."""
+def dipole(heart: Heart, found: list[Beat], times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The dipole over time.
+
+    Parameters
+    ----------
+    heart : Heart
+        Whose waves are drawn.
+    found : list of Beat
+        As :func:`beats` returns them.
+    times : (T,) array
+        In s, at equal distances.
+    rng : numpy.random.Generator
+        Varies the strength of the beats; the fibrillating atria.
+
+    Returns
+    -------
+    (3, T) float64 array
+        X, Y and Z in mV.
+    """
     out = np.zeros((3, len(times)))
     # Fridericia: the QT interval grows with the cube root of the beat's length.
     stretch = (60 / heart.rate) ** (1 / 3)
-    for peak in peaks:
+    ectopic = _ectopic_beat(rng)
+    for beat in found:
         strength = rng.normal(1, 0.03)
-        for wave in heart.waves.values():
-            centre = peak + wave.centre * (stretch if wave.centre > LATE_AFTER else 1)
+        for name, wave in (ectopic if beat.ectopic else heart.waves).items():
+            if name == "P" and heart.fibrillates:
+                continue
+            centre = beat.time + wave.centre * (stretch if wave.centre > LATE_AFTER else 1)
             near = slice(*np.searchsorted(times, (centre - REACH * wave.width, centre + REACH * wave.width)))
             bump = np.exp(-0.5 * np.abs((times[near] - centre) / wave.width) ** wave.power)
             out[:, near] += strength * wave.vector[:, None] * bump
+    if heart.fibrillates:
+        out += _fibrillation(times, rng)
     return heart.rotation @ out
 
 
-def electrode_noise(times: np.ndarray, fs: float, rng: np.random.Generator) -> np.ndarray:
-    """What each electrode adds: (9, T) mV of baseline wander, muscle noise and 50 Hz hum, as ELECTRODES."""
-    n = len(ELECTRODES)
-    wander = np.zeros((n, len(times)))
-    for low, high, amplitude in ((0.05, 0.15, 0.06), (0.15, 0.45, 0.04)):
-        frequency = rng.uniform(low, high, (n, 1))
-        wander += rng.exponential(amplitude, (n, 1)) * np.sin(
-            2 * np.pi * (frequency * times + rng.uniform(0, 1, (n, 1)))
-        )
-    sections = scipy_signal.butter(2, [15, 120], "bandpass", fs=fs, output="sos")
-    muscle = scipy_signal.sosfilt(sections, rng.standard_normal((n, len(times))), axis=-1)
-    muscle *= rng.lognormal(np.log(0.018), 0.6) / 0.65
-    mains = 50 + rng.normal(0, 0.02)
-    hum = rng.exponential(0.015, (n, 1)) * np.sin(2 * np.pi * mains * times + rng.uniform(0, 0.5, (n, 1)))
-    return wander + muscle + hum
+def _ectopic_beat(rng: np.random.Generator) -> dict[str, Wave]:
+    """A beat that starts in a ventricle: no P wave, a wide QRS complex, a T wave against it."""
+    direction = rng.normal(0, 1, 3) + np.array([0.0, 0.8, 0.0])
+    direction *= rng.uniform(1.1, 1.7) / np.linalg.norm(direction)
+    return {
+        "R": Wave(0.0, 0.022, direction),
+        "late R": Wave(0.05, 0.026, 0.6 * direction),
+        "T": Wave(0.30, 0.060, -0.45 * direction),
+    }
 
 
-def eight_leads(heart: Heart, fs: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """A record's independent leads V1 … V6, I, II: (8, T) mV at sampling rate ``fs`` in Hz."""
-    times = np.arange(int(round(fs * seconds))) / fs
-    leads = heart.projection @ dipole(heart, r_peaks(heart, seconds, rng), times, rng)
-    right_arm, left_arm, left_leg, *chest = electrode_noise(times, fs, rng)
-    # Chest leads are measured against Wilson's central terminal, the mean of the three limbs.
-    wilson = (right_arm + left_arm + left_leg) / 3
-    return leads + np.stack([*(electrode - wilson for electrode in chest), left_arm - right_arm, left_leg - right_arm])
+def _fibrillation(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The small waves of fibrillating atria, 5 to 8 per second, largest towards V1: (3, T) mV."""
+    waves = np.zeros(len(times))
+    for frequency in rng.uniform(5, 8, 3):
+        # The frequency wanders a little, so that no line stands in the spectrum.
+        wander = 0.6 * np.sin(2 * np.pi * rng.uniform(0.2, 0.5) * times + rng.uniform(0, 2 * np.pi))
+        waves += np.sin(2 * np.pi * frequency * times + wander + rng.uniform(0, 2 * np.pi))
+    return rng.uniform(0.006, 0.022) * np.array([[-0.5], [0.5], [-1.0]]) * waves
 
 
 def twelve_leads(eight: np.ndarray) -> np.ndarray:
-    """Form the twelve leads in whole microvolts: (8, T) mV as :func:`eight_leads` to (12, T) int64 µV.
+    """Form the twelve leads in whole microvolts: (8, T) mV as in `PROJECTED_LEADS` to (12, T) int64 µV.
 
     III = II − I (Einthoven); aVR = −(I + II)/2, aVL = I − II/2, aVF = II − I/2 (Goldberger). Leads I and II
     are rounded to even numbers, so that their halves are whole and the relations hold without any rounding.

@@ -1,13 +1,17 @@
 """A small synthetic 12-lead data set in PTB-XL's own layout, so that everything runs with no download.
 
 The folder holds what PTB-XL's holds: WFDB records at 100 Hz (the first few also at 500 Hz), ``ptbxl_database.csv``
-and ``scp_statements.csv``. The records come from :mod:`ecgcourse.records.dipole`. They teach and they test; they are no
-patients, and nothing learned from them says anything about one. Introduced in chapter 01.
+and ``scp_statements.csv``. It is made to be as hard as life: signs are partial and overlap, healthy hearts have
+variants, reports miss diseases, and patients come back. The hearts come from :mod:`ecgcourse.records.dipole`, the
+patients from :mod:`ecgcourse.records.practice_people`. They teach and they test; they are no patients, and nothing
+learned from them says anything about one. Introduced in chapter 01.
 """
 
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +21,10 @@ from scipy import signal as scipy_signal
 from tqdm import tqdm
 
 from ecgcourse.errors import DataError, SettingError
-from ecgcourse.records import dipole
+from ecgcourse.records import artifacts, dipole, practice_people
+from ecgcourse.records.practice_people import Record, Settings
 from ecgcourse.records.ptbxl import CLASSES, LEADS, is_ptbxl
-from ecgcourse.support.files import cache_folder, read_json, whole_files, whole_folder
+from ecgcourse.support.files import cache_folder, read_json, whole_folder
 from ecgcourse.support.workers import spread
 
 SECONDS = 10
@@ -31,7 +36,7 @@ CHUNK = 50
 DEFAULT_RECORDS = 1200
 MOST_RECORDS = 1_000_000
 # Raised whenever the generator changes, so that an old set is never taken for a new one.
-GENERATOR = 2
+GENERATOR = 3
 # Seconds to wait for another process that writes the same set.
 WAIT = 600
 MARK = "practice.json"
@@ -68,50 +73,18 @@ COLUMNS = (
     "filename_hr",
 )
 
-# What the practice set is made of: superclasses of a record, and the share of records that have just these.
-MIXTURE: dict[tuple[str, ...], float] = {
-    ("NORM",): 0.40,
-    ("MI",): 0.12,
-    ("STTC",): 0.11,
-    ("CD",): 0.12,
-    ("HYP",): 0.08,
-    ("MI", "STTC"): 0.04,
-    ("MI", "CD"): 0.04,
-    ("STTC", "HYP"): 0.04,
-    ("CD", "HYP"): 0.02,
-    ("MI", "STTC", "HYP"): 0.01,
-    (): 0.02,
-}
-
-# How sure reports are, in percent, and the share of statements that are.
-LIKELIHOODS = {100.0: 0.60, 80.0: 0.12, 50.0: 0.12, 35.0: 0.03, 15.0: 0.05, 0.0: 0.08}
-
-# The rows of PTB-XL's scp_statements.csv that the practice set uses: description, kind, superclass, subclass.
-STATEMENTS = {
-    "NORM": ("normal ECG", "diagnostic", "NORM", "NORM"),
-    "IMI": ("inferior myocardial infarction", "diagnostic", "MI", "IMI"),
-    "ASMI": ("anteroseptal myocardial infarction", "diagnostic", "MI", "AMI"),
-    "ALMI": ("anterolateral myocardial infarction", "diagnostic", "MI", "AMI"),
-    "ISC_": ("non-specific ischemic", "diagnostic", "STTC", "ISC_"),
-    "NDT": ("non-diagnostic T abnormalities", "diagnostic", "STTC", "STTC"),
-    "CLBBB": ("complete left bundle branch block", "diagnostic", "CD", "CLBBB"),
-    "CRBBB": ("complete right bundle branch block", "diagnostic", "CD", "CRBBB"),
-    "LAFB": ("left anterior fascicular block", "diagnostic", "CD", "LAFB/LPFB"),
-    "1AVB": ("first degree AV block", "diagnostic", "CD", "_AVB"),
-    "LVH": ("left ventricular hypertrophy", "diagnostic", "HYP", "LVH"),
-    "RVH": ("right ventricular hypertrophy", "diagnostic", "HYP", "RVH"),
-    "SR": ("sinus rhythm", "rhythm", "", ""),
-    "SBRAD": ("sinus bradycardia", "rhythm", "", ""),
-    "STACH": ("sinus tachycardia", "rhythm", "", ""),
-}
-
 
 def write(
-    root: str | os.PathLike, n_records: int = DEFAULT_RECORDS, seed: int = 0, progress: bool | None = False
+    root: str | os.PathLike,
+    n_records: int = DEFAULT_RECORDS,
+    seed: int = 0,
+    progress: bool | None = False,
+    *,
+    hospital: str = "A",
+    shortcut: str | None = None,
+    beats: bool = False,
 ) -> Path:
-    """Write a synthetic data set that reads like PTB-XL. The same seed gives the same bytes.
-
-    If the work is cut short, the same call goes on with the records that are complete; the bytes are the same.
+    """Write a synthetic data set that reads like PTB-XL. The same settings give the same bytes.
 
     Parameters
     ----------
@@ -120,9 +93,18 @@ def write(
     n_records : int
         Number of records N, each 10 s, 12 leads, 100 Hz; the first 20 also at 500 Hz.
     seed : int
-        Chooses the records.
+        Chooses the patients.
     progress : bool, optional
         Show a progress bar; None shows it on a terminal only.
+    hospital : {"A", "B"}
+        B is another hospital, to judge by what was learned at A: older and sicker patients, another recorder (its own
+        causal filter, 5 µV a step, more noise), 500 Hz only, names of leads in lower case.
+    shortcut : {"MI", "STTC", "CD", "HYP"}, optional
+        Plant a shortcut: nine in ten patients with this superclass, and few others, are recorded at one site, whose
+        records carry a hum of 16.7 Hz from the railway.
+    beats : bool
+        Write each record's beats beside it as annotations in MIT-BIH's form, ``.atr``: N for a normal beat, L and R
+        for one with a left or right bundle branch block, V for one that starts in a ventricle.
 
     Returns
     -------
@@ -132,22 +114,19 @@ def write(
     Raises
     ------
     SettingError
-        ``n_records`` below 1 or above a million, or a negative seed.
+        ``n_records`` below 1 or above a million, a negative seed, an unknown hospital or superclass.
     DataError
         ``root`` holds something else, or cannot be written.
     """
     root = Path(root)
-    if not 1 <= n_records <= MOST_RECORDS or seed < 0:
-        raise SettingError(
-            f"practice: n_records={n_records}, seed={seed}; 1 to {MOST_RECORDS} records and a seed of 0 or more "
-            "are needed"
-        )
-    mark = {"synthetic": True, "generator": GENERATOR, "n_records": n_records, "seed": seed}
+    settings = Settings(n_records, seed, hospital, shortcut, beats)
+    practice_people.check(settings, MOST_RECORDS)
+    mark = {"synthetic": True, "generator": GENERATOR, **asdict(settings)}
     if _mark_of(root) == mark:
         return root
     try:
         with whole_folder(root, settings=mark, wait=WAIT) as folder:
-            _fill(folder, mark, progress)
+            _fill(folder, mark, settings, progress)
     except DataError:
         # Another process may have finished the same set meanwhile.
         if _mark_of(root) != mark:
@@ -218,8 +197,9 @@ def signs(root: str | os.PathLike, ecg_ids: Iterable[int], superclass: str) -> n
     Returns
     -------
     (N, 12, T) float64 array
-        In mV at 100 Hz, leads as in :data:`ecgcourse.records.ptbxl.LEADS`; 0 throughout for a record without the
-        superclass. Both sides are rounded to whole microvolts, as in the files.
+        In mV at 100 Hz, leads as in :data:`ecgcourse.records.ptbxl.LEADS`; 0 throughout for a record whose heart
+        doesn't have the superclass (:func:`truth`), whatever its report says. Both sides are rounded to whole
+        microvolts, as in the files.
 
     Raises
     ------
@@ -230,24 +210,59 @@ def signs(root: str | os.PathLike, ecg_ids: Iterable[int], superclass: str) -> n
     """
     if superclass not in CLASSES:
         raise SettingError(f"signs: no superclass is called {superclass!r}; the superclasses are {', '.join(CLASSES)}")
-    mark = _mark_of(Path(root))
-    if not mark.get("synthetic") or mark.get("generator") != GENERATOR:
-        raise DataError(
-            f"{root} is no practice set that this version of the package makes, so nobody knows where its signs lie; "
-            "write one with practice.write"
-        )
-    plan = {row["ecg_id"]: row for row in _plan(mark["n_records"], mark["seed"]).to_dict("records")}
+    records = _records_of(root)
     ecg_ids = list(ecg_ids)
-    unknown = [ecg_id for ecg_id in ecg_ids if ecg_id not in plan]
+    unknown = [ecg_id for ecg_id in ecg_ids if not 1 <= ecg_id <= len(records)]
     if unknown:
-        raise DataError(f"{root} has no record {unknown[0]}; its records are 1 to {len(plan)}")
-    changes = [_change(plan[ecg_id], mark["seed"], superclass) for ecg_id in ecg_ids]
+        raise DataError(f"{root} has no record {unknown[0]}; its records are 1 to {len(records)}")
+    changes = [_change(records[ecg_id - 1], superclass) for ecg_id in ecg_ids]
     return np.reshape(changes, (len(ecg_ids), len(LEADS), SECONDS * LOW_RATE)) / 1000
+
+
+def truth(root: str | os.PathLike) -> pd.DataFrame:
+    """Which superclasses the hearts of a practice set have, whatever the reports say.
+
+    A share of :data:`ecgcourse.records.practice_people.MISSED` of the diseases isn't named in the report, and
+    :data:`ecgcourse.records.practice_people.INVENTED` of the reports name one that isn't there.
+
+    Parameters
+    ----------
+    root : path
+        A practice set that :func:`write` made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per record, indexed by ``ecg_id``; bool columns MI, STTC, CD and HYP.
+
+    Raises
+    ------
+    DataError
+        `root` is no practice set of this version of the package.
+    """
+    records = _records_of(root)
+    rows = [[name in record.diseases for name in CLASSES] for record in records]
+    return pd.DataFrame(rows, pd.Index([record.ecg_id for record in records], name="ecg_id"), list(CLASSES))
 
 
 def default_folder(n_records: int = DEFAULT_RECORDS, seed: int = 0) -> Path:
     """Where a practice set lies when nobody names a folder: in the user's cache, one for each setting."""
     return cache_folder() / f"practice-{GENERATOR}-{n_records}-{seed}"
+
+
+def _records_of(root: str | os.PathLike) -> list[Record]:
+    mark = dict(_mark_of(Path(root)))
+    if not mark.pop("synthetic", False) or mark.pop("generator", None) != GENERATOR:
+        raise DataError(
+            f"{root} is no practice set that this version of the package makes, so nobody knows where its signs lie; "
+            "write one with practice.write"
+        )
+    return _plan(Settings(**mark))
+
+
+@cache
+def _plan(settings: Settings) -> list[Record]:
+    return practice_people.plan(settings)
 
 
 def _mark_of(root: Path) -> dict:
@@ -258,207 +273,128 @@ def _mark_of(root: Path) -> dict:
     return mark if isinstance(mark, dict) else {}
 
 
-def _fill(folder: Path, mark: dict, progress: bool | None) -> None:
-    people = _plan(mark["n_records"], mark["seed"]).to_dict("records")
-    _write_records(folder, people, mark["seed"], progress)
-    rows = [_database_row(row, mark["seed"]) for row in people]
+def _fill(folder: Path, mark: dict, settings: Settings, progress: bool | None) -> None:
+    records = _plan(settings)
+    for name in {Path(name).parent for record in records for name in _names(record).values()}:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    chunks = [(folder, records[start : start + CHUNK]) for start in range(0, len(records), CHUNK)]
+    rows = []
+    hidden = None if progress is None else not progress
+    with tqdm(total=len(records), unit="record", desc="practice set", disable=hidden) as bar:
+        for made in spread(_write_chunk, chunks, -1 if len(chunks) > 2 else 1):
+            rows += made
+            bar.update(len(made))
     pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / "ptbxl_database.csv", lineterminator="\n")
-    _statements().to_csv(folder / "scp_statements.csv", lineterminator="\n")
+    practice_people.statements().to_csv(folder / "scp_statements.csv", lineterminator="\n")
     (folder / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
 
 
-def _plan(n_records: int, seed: int) -> pd.DataFrame:
-    """Who is recorded: one row per record with ecg_id, patient_id, superclasses and fold."""
-    rng = np.random.default_rng(seed)
-    superclasses = _mixture(n_records)
-    patients, folds = _patients(superclasses)
-    order = rng.permutation(n_records)
-    numbers = rng.permutation(np.arange(1, n_records + 1) + 10_000)
-    return pd.DataFrame(
-        {
-            "ecg_id": np.arange(1, n_records + 1),
-            "patient_id": numbers[patients[order]],
-            "superclasses": [superclasses[k] for k in order],
-            "strat_fold": folds[order],
-        }
-    )
+def _write_chunk(folder: Path, records: list[Record]) -> list[dict]:
+    """Write some records; each has its own random numbers, so any can be made alone. Returns rows of the table."""
+    return [_write_record(folder, record) for record in records]
 
 
-def _mixture(n_records: int) -> list[tuple[str, ...]]:
-    """Superclasses of each record in the shares of MIXTURE, to the nearest record."""
-    marks = np.cumsum(list(MIXTURE.values())) / sum(MIXTURE.values())
-    # Record k stands for the middle of its share of the whole.
-    kinds = np.searchsorted(marks, (np.arange(n_records) + 0.5) / n_records)
-    return [list(MIXTURE)[kind] for kind in kinds]
+def _write_record(folder: Path, record: Record) -> dict:
+    heart, found = _heart_and_beats(record)
+    for rate, samples in _samples(record, heart, found).items():
+        path = folder / _names(record)[rate]
+        _write_wfdb(path, samples, rate, record.hospital)
+        if record.settings.beats:
+            _write_beats(path, found, rate, record)
+    ectopic = any(beat.ectopic and 0 <= beat.time < SECONDS for beat in found)
+    return _database_row(record, heart, ectopic)
 
 
-def _patients(superclasses: list[tuple[str, ...]]) -> tuple[np.ndarray, np.ndarray]:
-    """Patient number and fold of each record: patients come back now and then, and stay in one fold.
-
-    Folds are dealt out patient by patient within each mixture, the small folds 9 and 10 first, so that
-    even a small set has every superclass in each part.
-    """
-    patients, folds, deal = [], [], [10, 9, *range(1, 9)]
-    dealt: dict[tuple[str, ...], int] = {}
-    for k, kind in enumerate(superclasses):
-        # Every seventh record is a second one of the patient before it.
-        again = k % 7 == 6 and superclasses[k - 1] == kind
-        if not again:
-            dealt[kind] = dealt.get(kind, -1) + 1
-        patients.append(patients[-1] if again else k)
-        folds.append(deal[dealt[kind] % 10])
-    return np.array(patients), np.array(folds)
-
-
-def _write_records(folder: Path, rows: list[dict], seed: int, progress: bool | None) -> None:
-    """Write the records that aren't there yet; each has its own random numbers, so any can be made alone.
-
-    Several processes make them where it pays, but this one alone writes: it holds the folder.
-    """
-    missing = [row for row in rows if not _is_written(folder, row["ecg_id"])]
-    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
-    n_jobs = -1 if len(chunks) > 2 else 1
-    made = spread(_make_chunk, [(chunk, seed) for chunk in chunks], n_jobs)
-    hidden = None if progress is None else not progress
-    with tqdm(
-        total=len(rows), initial=len(rows) - len(missing), unit="record", desc="practice set", disable=hidden
-    ) as bar:
-        for chunk in made:
-            for ecg_id, samples in chunk:
-                _write_record(folder, ecg_id, samples)
-                bar.update()
-
-
-def _is_written(folder: Path, ecg_id: int) -> bool:
-    return all((folder / f"{name}.hea").exists() for name in _names(ecg_id).values())
-
-
-def _names(ecg_id: int) -> dict[int, str]:
+def _names(record: Record) -> dict[int, str]:
     """The rates in Hz at which a record is kept, and its name at each."""
-    kept = (LOW_RATE, HIGH_RATE) if ecg_id <= N_HIGH_RATE_RECORDS else (LOW_RATE,)
-    return {rate: _name(ecg_id, rate) for rate in kept}
+    early = HIGH_RATE not in record.hospital.rates and record.ecg_id <= N_HIGH_RATE_RECORDS
+    return {rate: _name(record.ecg_id, rate) for rate in (*record.hospital.rates, *([HIGH_RATE] if early else []))}
 
 
 def _name(ecg_id: int, rate: int) -> str:
     return f"records{rate}/{ecg_id // 1000 * 1000:05d}/{ecg_id:05d}_{'hr' if rate == HIGH_RATE else 'lr'}"
 
 
-def _make_chunk(rows: list[dict], seed: int) -> list[tuple[int, dict[int, np.ndarray]]]:
-    return [(row["ecg_id"], _samples(row, seed)) for row in rows]
-
-
-def _change(row: dict, seed: int, superclass: str) -> np.ndarray:
+def _change(record: Record, superclass: str) -> np.ndarray:
     """What a superclass changed in one record: (12, T) whole microvolts at the low rate."""
-    if superclass not in row["superclasses"]:
+    if superclass not in record.diseases:
         return np.zeros((len(LEADS), SECONDS * LOW_RATE), dtype=np.int64)
-    with_it, without_it = (_samples(row, seed, without)[LOW_RATE] for without in (None, superclass))
+    sides = (_heart_and_beats(record, without) for without in (None, superclass))
+    with_it, without_it = (_samples(record, *side, (LOW_RATE,))[LOW_RATE] for side in sides)
     return with_it - without_it
 
 
-def _samples(row: dict, seed: int, without: str | None = None) -> dict[int, np.ndarray]:
-    """Make one record, if asked for without one of its superclasses: rate in Hz to (12, T) whole microvolts."""
-    heart, _, rng = _patient(row, seed, without)
-    eight = dipole.eight_leads(heart, HIGH_RATE, SECONDS, rng)
-    at_rate = {LOW_RATE: scipy_signal.resample_poly(eight, 1, HIGH_RATE // LOW_RATE, axis=-1), HIGH_RATE: eight}
-    return {rate: dipole.twelve_leads(at_rate[rate]) for rate in _names(row["ecg_id"])}
+def _heart_and_beats(record: Record, without: str | None = None) -> tuple[dipole.Heart, list[dipole.Beat]]:
+    heart = record.heart(without)
+    return heart, dipole.beats(heart, SECONDS, record.rng("beats"))
 
 
-def _patient(row: dict, seed: int, without: str | None = None) -> tuple[dipole.Heart, dict, np.random.Generator]:
-    """The heart of a record, what the table says of it, and the random numbers for its signals."""
-    ecg_id = row["ecg_id"]
-    rng = np.random.default_rng([seed, ecg_id])
-    # Whoever comes back has the same heart; everything after it differs from record to record.
-    person = np.random.default_rng([seed, row["patient_id"]])
-    heart = dipole.random_heart(person)
-    age, sex = int(np.clip(person.normal(60, 15), 18, 89)), int(person.integers(2))
-    # Certainty has random numbers of its own, so that words can change without changing a signal.
-    codes = _fall_ill(heart, row["superclasses"], rng, without)
-    codes = _with_likelihoods(codes, np.random.default_rng([seed, ecg_id, 1]))
-    return heart, {"age": float(age), "sex": sex, "scp_codes": str(codes | _rhythm(heart))}, rng
+def _samples(
+    record: Record, heart: dipole.Heart, found: list[dipole.Beat], rates: Iterable[int] | None = None
+) -> dict[int, np.ndarray]:
+    """What is recorded of a heart: rate in Hz to (12, T) whole microvolts."""
+    times = np.arange(SECONDS * HIGH_RATE) / HIGH_RATE
+    eight = heart.projection @ dipole.dipole(heart, found, times, record.rng("dipole"))
+    how, _ = record.disturbances()
+    eight += artifacts.to_leads(artifacts.electrode_noise(times, HIGH_RATE, how, record.rng("noise")))
+    if record.hospital.passband is not None:
+        sections = scipy_signal.butter(1, record.hospital.passband, "bandpass", fs=HIGH_RATE, output="sos")
+        eight = scipy_signal.sosfilt(sections, eight, axis=-1)
+    rates = _names(record) if rates is None else rates
+    return {rate: dipole.twelve_leads(_at_rate(eight, rate)) for rate in rates}
 
 
-def _fall_ill(
-    heart: dipole.Heart, superclasses: tuple[str, ...], rng: np.random.Generator, without: str | None = None
-) -> list[str]:
-    """Change the heart for each superclass but `without`; return its diagnostic SCP codes."""
-    if superclasses == ("NORM",):
-        return ["NORM"]
-    codes = []
-    for name in superclasses:
-        changes, shares = zip(*dipole.PATHOLOGIES[name], strict=True)
-        change = changes[rng.choice(len(changes), p=shares)]
-        # Every case is plain enough to learn from a few hundred; noise, the differences between hearts and
-        # the signs that classes share give the ROC curve its shape.
-        severity = 0.85 + 0.5 * rng.beta(2.0, 2.0)
-        # The random numbers are drawn all the same, so that everything after them stays as it is.
-        if name != without:
-            codes.append(change(heart, severity))
-    return codes
+def _at_rate(eight: np.ndarray, rate: int) -> np.ndarray:
+    return eight if rate == HIGH_RATE else scipy_signal.resample_poly(eight, 1, HIGH_RATE // rate, axis=-1)
 
 
-def _with_likelihoods(codes: list[str], rng: np.random.Generator) -> dict[str, float]:
-    """Give each code a likelihood in percent out of those that PTB-XL has; 0 means that nobody said."""
-    return {code: float(rng.choice(list(LIKELIHOODS), p=list(LIKELIHOODS.values()))) for code in codes}
+def _write_wfdb(path: Path, samples: np.ndarray, rate: int, hospital: practice_people.Hospital) -> None:
+    """Write a record in WFDB's format 16; wfdb's own writer takes longer than everything else together.
+
+    References
+    ----------
+    WFDB file formats, header(5) and signal(5), https://wfdb.io/spec.
+    """
+    digital = np.rint(samples * (hospital.gain / 1000)).astype("<i2")
+    sums = digital.sum(axis=1, dtype=np.int64).astype("<i2")
+    lines = [f"{path.name} {len(LEADS)} {rate} {digital.shape[1]}"]
+    for lead, first, total in zip(LEADS, digital[:, 0], sums, strict=True):
+        name = lead.lower() if hospital.lower_case else lead.upper()
+        lines.append(f"{path.name}.dat 16 {hospital.gain:.1f}(0)/mV 16 0 {first} {total} 0 {name}")
+    lines.append("# synthetic ECG made by ecgcourse, not from a patient")
+    path.with_name(f"{path.name}.dat").write_bytes(digital.T.tobytes())
+    path.with_name(f"{path.name}.hea").write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
 
 
-def _rhythm(heart: dipole.Heart) -> dict[str, float]:
-    return {"SBRAD" if heart.rate < 60 else "STACH" if heart.rate > 100 else "SR": 0.0}
+def _write_beats(path: Path, found: list[dipole.Beat], rate: int, record: Record) -> None:
+    """Write a record's beats as MIT-BIH does, in an annotation file ``.atr``."""
+    code = record.scp_code("CD") if "CD" in record.diseases else ""
+    usual = {"CLBBB": "L", "CRBBB": "R"}.get(code, "N")
+    inside = [(round(beat.time * rate), "V" if beat.ectopic else usual) for beat in found]
+    inside = [(sample, symbol) for sample, symbol in inside if 0 <= sample < SECONDS * rate]
+    samples, symbols = zip(*inside, strict=True)
+    wfdb.wrann(path.name, "atr", np.array(samples), list(symbols), fs=rate, write_dir=str(path.parent))
 
 
-def _write_record(folder: Path, ecg_id: int, samples: dict[int, np.ndarray]) -> None:
-    for rate, name in _names(ecg_id).items():
-        path = folder / name
-        # The header last: where it is, the data are.
-        with whole_files(path.parent, [f"{path.name}.dat", f"{path.name}.hea"]) as place:
-            _write_wfdb(place, path.name, samples[rate], rate)
-
-
-def _write_wfdb(folder: Path, name: str, samples: np.ndarray, fs: int) -> None:
-    wfdb.wrsamp(
-        name,
-        fs=fs,
-        units=["mV"] * len(LEADS),
-        sig_name=[name.upper() for name in LEADS],
-        d_signal=samples.T,
-        fmt=["16"] * len(LEADS),
-        adc_gain=[1000.0] * len(LEADS),
-        baseline=[0] * len(LEADS),
-        comments=["synthetic ECG made by ecgcourse, not from a patient"],
-        write_dir=str(folder),
-    )
-
-
-def _database_row(row: dict, seed: int) -> dict:
+def _database_row(record: Record, heart: dipole.Heart, ectopic: bool) -> dict:
     """All columns of PTB-XL 1.0.3, in its order; what a synthetic record cannot have stays empty."""
-    ecg_id = row["ecg_id"]
-    day = pd.Timestamp(2000, 1, 1) + pd.Timedelta(hours=int(ecg_id))
+    day = pd.Timestamp(2000, 1, 1) + pd.Timedelta(hours=record.ecg_id)
     known = {
-        "ecg_id": ecg_id,
-        "patient_id": float(row["patient_id"]),
-        "device": "synthetic",
+        "ecg_id": record.ecg_id,
+        "patient_id": float(record.patient_id),
+        **record.person,
+        "site": float(record.site),
+        "device": record.hospital.devices[record.site],
         "recording_date": day.strftime("%Y-%m-%d %H:%M:%S"),
         "report": "synthetic record, not from a patient",
+        "scp_codes": str(record.codes(heart, ectopic)),
         "second_opinion": False,
         "initial_autogenerated_report": True,
         "validated_by_human": False,
-        "strat_fold": row["strat_fold"],
-        "filename_lr": _name(ecg_id, LOW_RATE),
-        "filename_hr": _name(ecg_id, HIGH_RATE),
+        "extra_beats": "VES" if ectopic else "",
+        "strat_fold": record.fold,
+        "filename_lr": _name(record.ecg_id, LOW_RATE),
+        "filename_hr": _name(record.ecg_id, HIGH_RATE),
+        **record.disturbances()[1],
     }
-    known |= _patient(row, seed)[1]
     return {column: known.get(column, "") for column in COLUMNS}
-
-
-def _statements() -> pd.DataFrame:
-    rows = {
-        code: {
-            "description": description,
-            "diagnostic": 1.0 if kind == "diagnostic" else None,
-            "form": None,
-            "rhythm": 1.0 if kind == "rhythm" else None,
-            "diagnostic_class": superclass,
-            "diagnostic_subclass": subclass,
-        }
-        for code, (description, kind, superclass, subclass) in STATEMENTS.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")

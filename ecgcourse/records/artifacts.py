@@ -1,0 +1,88 @@
+"""What disturbs a synthetic record: baseline wander, muscle noise, hum, and an electrode that comes loose.
+
+Everything is added at the nine electrodes, before the leads are formed, so that a disturbance of one limb shows in
+all leads that use it. :mod:`ecgcourse.records.practice` draws them; chapter 03 filters them.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import signal as scipy_signal
+
+ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
+
+# Standard deviation of unit white noise after the filter of `_muscle_filter`, at 500 Hz.
+_AFTER_FILTER = 0.65
+
+
+@dataclass(frozen=True)
+class Disturbances:
+    """How much of each disturbance a record has; all amplitudes in mV."""
+
+    wander: float = 0.04
+    muscle: float = 0.015
+    hum: float = 0.010
+    hum_frequency: float = 50.0
+    # Seconds from start to end of a burst of muscle noise; none if both are 0.
+    burst: tuple[float, float] = (0.0, 0.0)
+    # The electrode that is loose, as in `ELECTRODES`.
+    loose: str | None = None
+
+
+def electrode_noise(times: np.ndarray, fs: float, how: Disturbances, rng: np.random.Generator) -> np.ndarray:
+    """What each electrode adds.
+
+    Parameters
+    ----------
+    times : (T,) array
+        In s.
+    fs : float
+        Sampling rate in Hz.
+    how : Disturbances
+        How much of each there is.
+    rng : numpy.random.Generator
+        Chooses the noise.
+
+    Returns
+    -------
+    (9, T) float64 array
+        In mV, electrodes as in `ELECTRODES`.
+    """
+    n = len(ELECTRODES)
+    noise = np.zeros((n, len(times)))
+    for low, high, share in ((0.05, 0.15, 1.0), (0.15, 0.45, 0.7)):
+        turns = rng.uniform(low, high, (n, 1)) * times + rng.uniform(0, 1, (n, 1))
+        noise += rng.exponential(share * how.wander, (n, 1)) * np.sin(2 * np.pi * turns)
+    muscle = scipy_signal.sosfilt(_muscle_filter(fs), rng.standard_normal((n, len(times))), axis=-1) / _AFTER_FILTER
+    start, end = how.burst
+    noise += how.muscle * muscle * np.where((times >= start) & (times < end), 6.0, 1.0)
+    mains = how.hum_frequency + rng.normal(0, 0.02)
+    hum = rng.exponential(how.hum, (n, 1))
+    noise += hum * np.sin(2 * np.pi * mains * times + rng.uniform(0, 0.5, (n, 1)))
+    if how.loose is not None:
+        noise[ELECTRODES.index(how.loose)] += _loose_contact(times, rng)
+    return noise
+
+
+def to_leads(noise: np.ndarray) -> np.ndarray:
+    """What the electrodes' noise adds to the leads V1 … V6, I, II: (9, T) to (8, T).
+
+    Chest leads are measured against Wilson's central terminal, the mean of the three limbs.
+    """
+    right_arm, left_arm, left_leg = noise[:3]
+    return np.concatenate([noise[3:] - noise[:3].mean(axis=0), [left_arm - right_arm, left_leg - right_arm]])
+
+
+@cache
+def _muscle_filter(fs: float) -> np.ndarray:
+    return scipy_signal.butter(2, [15, 120], "bandpass", fs=fs, output="sos")
+
+
+def _loose_contact(times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Jumps of the voltage that relax within a second or so, a few in ten seconds: (T,) mV."""
+    out = np.zeros(len(times))
+    for start in rng.uniform(times[0], times[-1], rng.integers(2, 6)):
+        after = times - start
+        out += rng.normal(0, 0.9) * np.where(after >= 0, np.exp(-np.maximum(after, 0) / rng.uniform(0.2, 1.2)), 0)
+    return out
