@@ -13,7 +13,8 @@ _ROOMS = {
     "records": (
         *("ptbxl", "ptbxl_tables", "wfdb_records", "signal_cache"),
         *("own_files", "own_formats", "own_tables", "own_words"),
-        *("dipole", "practice", "integrity", "transfer", "download", "original"),
+        *("dipole", "pathologies", "artifacts", "practice_people", "practice"),
+        *("integrity", "transfer", "download", "original"),
     ),
     "images": ("signals", "fields", "fused", "fused_gpu", "render"),
     "models": (),

@@ -152,6 +152,8 @@ class Record:
     patient_id: int
     superclasses: tuple[str, ...]
     fold: int
+    # Whether the report names every disease: the first cases dealt to a part do, so that it has each superclass.
+    complete: bool
     settings: Settings
 
     def rng(self, purpose: str, patient: bool = False) -> np.random.Generator:
@@ -210,7 +212,7 @@ class Record:
     def codes(self, heart: dipole.Heart, ectopic: bool) -> dict[str, float]:
         """SCP codes of the report with their likelihoods in percent; some diseases are missed, a few invented."""
         rng = self.rng("report")
-        named = [name for name in self.diseases if rng.random() >= MISSED]
+        named = [name for name in self.diseases if rng.random() >= MISSED or self.complete]
         if rng.random() < INVENTED:
             named.append(CLASSES[rng.integers(len(CLASSES))])
         codes = [self.scp_code(name) for name in dict.fromkeys(named)]
@@ -284,6 +286,7 @@ class Record:
         heart.projection = heart.projection * rng.lognormal(0, 0.05, heart.projection.shape)
         heart.rotation = heart.rotation @ dipole.rotation(rng.normal(0, 0.04, 3))
 
+
 def _rhythm(heart: dipole.Heart) -> str:
     """The SCP code of a heart's rhythm."""
     if heart.fibrillates:
@@ -300,11 +303,12 @@ def plan(settings: Settings) -> list[Record]:
     n = settings.n_records
     counts = _records_each(n, rng)
     kinds = _kinds(len(counts), HOSPITALS[settings.hospital], rng)
-    folds = _folds(kinds)
+    folds, complete = _folds(kinds)
     numbers = rng.permutation(np.arange(1, n + 1) + 10_000)
     owners = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return [
-        Record(k + 1, int(numbers[owner]), kinds[owner], folds[owner], settings) for k, owner in enumerate(owners)
+        Record(k + 1, int(numbers[owner]), kinds[owner], folds[owner], complete[owner], settings)
+        for k, owner in enumerate(owners)
     ]
 
 
@@ -324,18 +328,20 @@ def _kinds(n_patients: int, hospital: Hospital, rng: np.random.Generator) -> lis
     return [list(MIXTURE)[places[k]] for k in rng.permutation(n_patients)]
 
 
-def _folds(kinds: list[tuple[str, ...]]) -> list[int]:
-    """A fold for each patient, dealt out within their rarest superclass.
+def _folds(kinds: list[tuple[str, ...]]) -> tuple[list[int], list[bool]]:
+    """A fold for each patient, dealt out within their rarest superclass; and who is the first there of a part.
 
     The small folds 9 and 10 come first, so that even a small set has every superclass in each part.
     """
     rarest_first = ("HYP", "MI", "CD", "STTC", "NORM")
-    deal, dealt, folds = [10, 9, *range(1, 9)], {}, []
+    deal, dealt = [10, 9, *range(1, 9)], dict.fromkeys((*rarest_first, ""), 0)
+    folds, first = [], []
     for kind in kinds:
         rarest = next((name for name in rarest_first if name in kind), "")
-        dealt[rarest] = dealt.get(rarest, -1) + 1
         folds.append(deal[dealt[rarest] % 10])
-    return folds
+        first.append(dealt[rarest] < 3)
+        dealt[rarest] += 1
+    return folds, first
 
 
 def statements() -> pd.DataFrame:
