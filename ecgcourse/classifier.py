@@ -384,7 +384,7 @@ class Classifier:
         for start in range(0, len(x), AT_A_TIME):
             part = chosen[start : start + AT_A_TIME]
             labels = np.zeros((len(part), len(self.task.classes)))
-            yield datasets.prepare(part, labels, sampling_rate, recipe=self.recipe, leads=needed)
+            yield datasets.from_arrays(part, labels, sampling_rate, recipe=self.recipe, leads=needed)
 
 
 def _checked_leads(leads: Sequence[str], shape: tuple[int, ...]) -> list[str]:

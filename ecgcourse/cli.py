@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ecgcourse.learning.datasets import AnyDataset
-    from ecgcourse.learning.distributed import Team
+    from ecgcourse.learning.distributed import DistributedContext
     from ecgcourse.learning.history import History
     from ecgcourse.learning.training import Inputs
 
@@ -142,13 +142,13 @@ def train(options: argparse.Namespace) -> None:
     from ecgcourse.learning import distributed
 
     asked = asked_for(options)
-    asked["training"]["device"] = distributed.own_device(asked["training"].get("device", TrainConfig.device))
-    with distributed.joined(asked["training"]["device"]) as team, _only_first_speaks(team):
-        options.data = distributed.in_turn(lambda: _data(options))
-        _train(options, asked, team)
+    asked["training"]["device"] = distributed.local_device(asked["training"].get("device", TrainConfig.device))
+    with distributed.process_group(asked["training"]["device"]) as context, _only_first_speaks(context):
+        options.data = distributed.local_rank_zero_first(lambda: _data(options))
+        _train(options, asked, context)
 
 
-def _train(options: argparse.Namespace, asked: dict[str, dict], team: "Team") -> None:
+def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
     from ecgcourse.learning import datasets, training
 
@@ -158,11 +158,11 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], team: "Team") ->
     n_weights = count_weights(name, recipe, task, settings)
     training.seed_everything(config.seed)
     model = models.create(name, recipe, task, **settings)
-    train_set, val_set = _training_data(options, config, model, team)
+    train_set, val_set = _training_data(options, config, model, context)
     _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
-    if team.is_first:
+    if context.is_first:
         _finish_run(options, config, model, val_set, history)
 
 
@@ -237,8 +237,8 @@ COMMANDS = {
 
 
 @contextmanager
-def _only_first_speaks(team: "Team") -> Iterator[None]:
-    if team.is_first:
+def _only_first_speaks(context: "DistributedContext") -> Iterator[None]:
+    if context.is_first:
         yield
         return
     warnings.showwarning = lambda *_, **__: None
@@ -247,7 +247,7 @@ def _only_first_speaks(team: "Team") -> Iterator[None]:
 
 
 def _training_data(
-    options: argparse.Namespace, config: TrainConfig, model: "nn.Module", team: "Team"
+    options: argparse.Namespace, config: TrainConfig, model: "nn.Module", context: "DistributedContext"
 ) -> "tuple[AnyDataset, AnyDataset]":
     from ecgcourse.learning import datasets, training
 
@@ -256,7 +256,7 @@ def _training_data(
     how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
     how |= {"progress": _progress(options), "skip_bad": options.skip_bad}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
-    if options.skip_bad and team.is_first:
+    if options.skip_bad and context.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
     words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
     words += _left_out([train_set, val_set], model.task)

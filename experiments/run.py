@@ -200,7 +200,7 @@ def _made(arm: Arm) -> torch.nn.Module:
     changed = {
         name: dataclasses.replace(part, **getattr(arm, name)) for name, part in parts.items() if part is not None
     }
-    settings = {name: value for name, value in settings.items() if name not in ("leads", "size")}
+    settings = {name: value for name, value in settings.items() if name not in ("leads", "image_size")}
     return models.create(arm.model, dataclasses.replace(own, **changed), **settings)
 
 
@@ -215,7 +215,9 @@ def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, tes
     if model.settings.get("freeze"):
         # Parts that stay as they are have to know something first.
         parts = {name: getattr(model, name) for name in ("signal_model", "image_model")}
-        model.adopt(**{name: _trained(_part(model, part), config, data, train) for name, part in parts.items()})
+        model.load_pretrained(
+            **{name: _trained(_part(model, part), config, data, train) for name, part in parts.items()}
+        )
     training.fit(model, _prepared(model, config, data, train), None, config)
     test_set = _prepared(model, config, data, test)
     return training.predict(model, test_set, config.batch_size, config.device, config.precision)[1]
@@ -244,7 +246,9 @@ def _digest(made_of: list, more: bytes = b"") -> str:
 def _part(whole: torch.nn.Module, part: torch.nn.Module) -> Callable[[], torch.nn.Module]:
     """What makes a part of a fusion alone, fed as it is there."""
     kinds = {name: getattr(whole.recipe, name) for name in part.inputs}
-    settings = {name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "size")}
+    settings = {
+        name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "image_size")
+    }
     return lambda: models.create(recipe=Recipe(**kinds), **settings)
 
 
@@ -261,7 +265,7 @@ def _prepared(
     model: torch.nn.Module, config: training.TrainConfig, data: "Records", rows: np.ndarray | slice
 ) -> datasets.AnyDataset:
     place = training.pick_device(config.device)
-    return datasets.prepare(data.voltages[rows], data.labels[rows], device=place, recipe=model.recipe)
+    return datasets.from_arrays(data.voltages[rows], data.labels[rows], device=place, recipe=model.recipe)
 
 
 @dataclass(frozen=True)

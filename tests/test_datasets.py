@@ -541,7 +541,7 @@ def test_a_recipe_may_ask_for_signed_differences(wanted):
 def test_a_recipe_may_ask_for_other_leads():
     voltages = np.random.default_rng(0).normal(size=(2, 12, 300))
     recipe = datasets.ImageRecipe(leads=("V6", "aVR"), fields=("RP",))
-    dataset = datasets.prepare(voltages, np.zeros((2, 4)), size=SIZE, images=recipe)
+    dataset = datasets.from_arrays(voltages, np.zeros((2, 4)), size=SIZE, images=recipe)
     expected = signals.preprocess(voltages, leads=("V6", "aVR"))
     np.testing.assert_array_equal(dataset.signals, expected)
     assert dataset[:][0].shape == (2, 2, SIZE, SIZE)
@@ -742,4 +742,4 @@ def test_a_folder_of_images_has_no_signals(written: Path):
     with pytest.raises(SettingError, match="folder of images"):
         datasets.from_data(written, "val", SIZE, signals=signals.SignalRecipe())
     with pytest.raises(SettingError, match="needs images or signals"):
-        datasets.prepare(np.zeros((1, 12, 100)), np.zeros((1, 4)), images=None)
+        datasets.from_arrays(np.zeros((1, 12, 100)), np.zeros((1, 4)), images=None)

@@ -198,7 +198,7 @@ def test_a_run_that_has_ended_can_go_on_for_more_epochs(whole: Path, tmp_path: P
     fit(tmp_path, resume=True, epochs=2)
     fit(tmp_path, resume=True, epochs=3)
     assert_same_run(tmp_path, whole)
-    assert [start["epochs_done"] for start in runs.starts(tmp_path)] == [0, 1, 2]
+    assert [start["epochs_done"] for start in runs.process_starts(tmp_path)] == [0, 1, 2]
 
 
 def test_crops_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
@@ -371,9 +371,9 @@ COMMAND = "--model drawing --size 8 --epochs 3 --batch-size 10 --learning-rate 0
 
 @pytest.fixture
 def command(practice_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    def drawing_of_size(size: int) -> Drawing:
+    def drawing_of_size(image_size: int) -> Drawing:
         model = Drawing()
-        model.settings |= {"size": size}
+        model.settings |= {"image_size": image_size}
         return model
 
     monkeypatch.setitem(models.REGISTRY, "drawing", drawing_of_size)
@@ -446,7 +446,7 @@ def test_a_run_tells_what_it_was_made_of(whole: Path):
     config = json.loads((whole / runs.CONFIG).read_text())
     assert config["data"] == {"train": runs.fingerprint(TRAIN), "val": runs.fingerprint(VAL)}
     assert config["data"]["train"]["records"] == 19
-    (start,) = runs.starts(whole)
+    (start,) = runs.process_starts(whole)
     assert start["packages"]["torch"] == torch.__version__ and start["python"] == sys.version.split()[0]
     assert start["packages"]["numpy"] == np.__version__
     assert (start["device"], start["threads"], start["processes"]) == ("cpu", torch.get_num_threads(), 1)
@@ -464,4 +464,4 @@ def test_images_on_disk_have_a_fingerprint_of_their_files(practice_root: Path, t
 def test_a_damaged_list_of_starts_is_named(tmp_path: Path):
     (tmp_path / runs.ENVIRONMENT).write_text("[]")
     with pytest.raises(DataError, match="environment.json doesn't list the starts"):
-        runs.starts(tmp_path)
+        runs.process_starts(tmp_path)

@@ -627,7 +627,7 @@ def test_a_model_that_can_not_be_made_again_is_not_saved(tmp_path: Path):
 def test_the_alexnet_trains_and_comes_back(tmp_path: Path):
     train, val = a_dataset(8, size=67), a_dataset(6, seed=1, size=67)
     training.seed_everything(0)
-    model = models.create("alexnet", filters=8, size=67)
+    model = models.create("alexnet", filters=8, image_size=67)
     config = a_config(epochs=1, batch_size=4, learning_rate=0.01, out=tmp_path)
     history = training.fit(model, train, val, config)
     loaded = training.load_checkpoint(tmp_path / "best.pt", "cpu")
@@ -780,7 +780,7 @@ def test_any_dataset_trains_as_those_of_the_package(kind: Callable, tmp_path: Pa
 
 def test_signals_and_images_of_any_dataset_come_together():
     x = np.random.default_rng(0).normal(size=(6, 12, 100))
-    both = datasets.prepare(x, np.eye(6, 4), size=8, signals=SignalRecipe())
+    both = datasets.from_arrays(x, np.eye(6, 4), size=8, signals=SignalRecipe())
     rows = [4, 0, 5]
     (signals, images), labels = datasets.batched(Records(both))[rows]
     (expected_signals, expected_images), expected = both[rows]

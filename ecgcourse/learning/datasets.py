@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from ecgcourse import __version__
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, shown
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_name
 from ecgcourse.images.signals import SignalRecipe
 from ecgcourse.learning.derived import AnyDataset, Batched, Part, SignalsAndImages, batched, recipe_of, seconds_of
 from ecgcourse.learning.loader import BatchOrder, loader
@@ -33,11 +33,11 @@ from ecgcourse.learning.samples import (
     DEFAULT_TASK,
     SIGNAL_AXES,
     Augmentation,
+    Crops,
     Draw,
     Index,
     RenderedImages,
     Signals,
-    Views,
     to_float,
 )
 from ecgcourse.learning.tiff import (
@@ -54,6 +54,7 @@ from ecgcourse.learning.tiff import (
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
 from ecgcourse.records import practice, ptbxl
 from ecgcourse.support.files import check_inside, whole_folder
+from ecgcourse.support.renamed import former_names
 
 __all__ = [
     "BAD_RECORDS",
@@ -67,6 +68,7 @@ __all__ = [
     "Augmentation",
     "BatchOrder",
     "Batched",
+    "Crops",
     "Draw",
     "ImageRecipe",
     "Index",
@@ -79,13 +81,12 @@ __all__ = [
     "SignalsAndImages",
     "Task",
     "TiffImages",
-    "Views",
     "batched",
+    "from_arrays",
     "from_data",
     "is_synthetic",
     "loader",
     "noted",
-    "prepare",
     "recipe_of",
     "seconds_of",
     "to_float",
@@ -158,7 +159,7 @@ def from_data(
     EcgCourseWarning
         If records were left out.
     """
-    _check_partition(partition)
+    check_name(partition, tuple(ptbxl.FOLDS), "no partition is")
     if recipe is None:
         recipe = _recipe(images, signals, sampling_rate, size)
         # Of a folder of images nothing was asked.
@@ -171,7 +172,7 @@ def from_data(
     return _open_images(Path(data), partition, wanted, task, skip_bad, progress)
 
 
-def prepare(
+def from_arrays(
     voltages: np.ndarray,
     labels: np.ndarray | torch.Tensor,
     sampling_rate: float | None = None,
@@ -320,15 +321,9 @@ def _sized(images: ImageRecipe | None, size: int | None) -> ImageRecipe | None:
     return images if size is None or images is None else replace(images, size=size)
 
 
-def _check_partition(partition: str) -> None:
-    if partition not in ptbxl.FOLDS:
-        known = ", ".join(ptbxl.FOLDS)
-        raise SettingError(f"no partition is called {shown(partition)}; the partitions are {known}")
-
-
 def _records(data: str | os.PathLike, partition: str, task: Task) -> tuple[pd.DataFrame, int]:
     """The records of a partition that the task has labels for, and how many others there are."""
-    _check_partition(partition)
+    check_name(partition, tuple(ptbxl.FOLDS), "no partition is")
     whole = ptbxl.read_table(data)
     table = ptbxl.split(whole, task.label_set)[partition]
     if table.empty:
@@ -361,7 +356,7 @@ def _open_records(
         _check_left(_labels(whole, task), _labels(table, task), bad, f"{data}, partition {partition}", task)
     else:
         voltages = ptbxl.read_signals(data, table, rate, progress=progress)
-    dataset = prepare(voltages, _labels(table, task), rate, recipe=recipe, task=task, **settings)
+    dataset = from_arrays(voltages, _labels(table, task), rate, recipe=recipe, task=task, **settings)
     dataset.bad_records, dataset.n_unlabelled = bad, n_unlabelled
     dataset.synthetic = is_synthetic(data)
     return dataset, table
@@ -441,3 +436,6 @@ def _made_of(data: str | os.PathLike, partition: str, recipe: Recipe, task: Task
         "labels": labels.hexdigest()[:32],
     }
     return json.loads(json.dumps(made_of))
+
+
+__getattr__ = former_names(globals(), {"prepare": "from_arrays", "Views": "Crops"})

@@ -82,11 +82,11 @@ class LossMeter:
         """Exchange what was noted; every process must call this after the same step."""
         if not self._new_losses:
             return
-        team = distributed.team()
+        context = distributed.context()
         losses = torch.stack(self._new_losses).cpu().double()
         counts = torch.tensor(self._new_counts, dtype=torch.float64)
-        totals = sum(team.gather(losses * counts))
-        counts = sum(team.gather(counts))
+        totals = sum(context.gather(losses * counts))
+        counts = sum(context.gather(counts))
         self.losses, self.counts = torch.cat([self.losses, totals / counts]), torch.cat([self.counts, counts])
         self._new_losses, self._new_counts = [], []
 

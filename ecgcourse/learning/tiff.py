@@ -290,18 +290,20 @@ def _read_tiff(folder: Path, number: int, channels: int) -> np.ndarray:
     try:
         with tifffile.TiffFile(path, **_OTHER_KINDS) as file:
             image = file.series[0]
-            _check_promise(path, image.dtype, image.shape, channels, n_bytes)
+            _check_header_against_size(path, image.dtype, image.shape, channels, n_bytes)
             pixels = image.asarray()
     except DataError:
         raise
     # What a damaged file raises depends on where tifffile stumbles.
     except Exception as error:
         raise DataError(f"{path} can't be read as an image ({in_words(error)}); write the images again") from error
-    _check_promise(path, pixels.dtype, pixels.shape, channels, n_bytes)
+    _check_header_against_size(path, pixels.dtype, pixels.shape, channels, n_bytes)
     return pixels
 
 
-def _check_promise(path: Path, dtype: np.dtype, shape: tuple[int, ...], channels: int, n_bytes: int) -> None:
+def _check_header_against_size(
+    path: Path, dtype: np.dtype, shape: tuple[int, ...], channels: int, n_bytes: int
+) -> None:
     """Hold what a TIFF file says of its image against what is needed and against its size."""
     if dtype != np.uint8 or len(shape) != 3 or shape != (channels, *shape[-1:] * 2):
         raise DataError(f"{path}: {dtype} of shape {shape}, but uint8 of shape ({channels}, S, S) is needed")
