@@ -140,7 +140,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model", metavar="NAME", help="an unknown one lists them all (default: alexnet)")
     own = "(default: the model's own)"
     words = f"filters of the model's first convolution; 8 for alexnet {own}"
-    group.add_argument("--filters", metavar="FILTERS", type=_as_int, help=words)
+    group.add_argument("--filters", metavar="FILTERS", type=_whole(1, 4096), help=words)
     group.add_argument("--dropout", metavar="DROPOUT", type=_as_float, help=f"dropout probability {own}")
     starts = ("pytorch", "he")
     group.add_argument("--init", choices=starts, help=f"how weights start; he wants adam {own}")

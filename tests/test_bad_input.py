@@ -213,7 +213,7 @@ def pickled(content: object) -> bytes:
 # Files of nested values, and how such values are read from bytes and turned into bytes.
 NESTED = {
     **dict.fromkeys(("download mark", "notes on images", "thresholds", "settings", "starts"), (json.loads, encode)),
-    **dict.fromkeys(("best weights", "last state"), (lambda content: torch.load(io.BytesIO(content)), pickled)),
+    "best weights": (lambda content: torch.load(io.BytesIO(content)), pickled),
 }
 
 

@@ -30,7 +30,8 @@ WITH_VALUE = [
     (name, action.option_strings[0])
     for name, parser in COMMANDS.items()
     for action in parser._actions
-    if action.option_strings and action.nargs != 0
+    # The hidden ones are former names, which warn.
+    if action.option_strings and action.nargs != 0 and action.help != argparse.SUPPRESS
 ]
 ARGUMENTS = [
     (name, place)

@@ -348,7 +348,7 @@ def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path):
 def test_a_checkpoint_with_a_damaged_part_is_refused(name: str, whole: Path, tmp_path: Path):
     content = torch.load(whole / runs.LAST, weights_only=True) | {name: 5}
     torch.save(content, tmp_path / runs.LAST)
-    with pytest.raises(CheckpointError, match="last.pt doesn't fit"):
+    with pytest.raises(CheckpointError, match="last.pt.* fit "):
         fit(tmp_path, resume=True)
 
 

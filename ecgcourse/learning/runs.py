@@ -47,8 +47,8 @@ FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
 
 LOCK = ".run.lock"
 
-# These decide when to stop, where to calculate and what to show, so that a resumed run may change them.
 RESUMABLE_OVERRIDES = ("epochs", "patience", "device", "workers", "checkpoint_every", "out", "progress")
+"""When to stop, where to calculate and what to show: settings that a resumed run may change."""
 
 # Their versions may change the last bits of a result.
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "pandas", "tifffile", "torch", "triton")
