@@ -282,18 +282,20 @@ class Classifier:
                     raise
                 bad[str(path)] = str(error)
                 continue
-            decided = metrics.decide(probabilities, self._thresholds, self.task.is_multiclass)
-            frame = pd.DataFrame(
-                {"file": str(path)} | ({"start": starts} if windows else {}), index=range(len(decided))
-            )
-            frame[list(self.task.classes)] = probabilities
-            frame[[f"predicted_{name}" for name in self.task.classes]] = decided
-            frames.append(frame)
+            frames.append(self._rows({"file": str(path)} | ({"start": starts} if windows else {}), probabilities))
         if not frames:
             raise DataError(f"none of the {len(paths)} files can be used; the first: {next(iter(bad.values()))}")
         joined = pd.concat(frames, ignore_index=True)
         joined.attrs["bad_files"] = bad
         return joined
+
+    def _rows(self, begin: dict, probabilities: np.ndarray) -> pd.DataFrame:
+        """Rows of a table that begin with some columns: probabilities, (M, K), and what they decide."""
+        frame = pd.DataFrame(begin, index=range(len(probabilities)))
+        frame[list(self.task.classes)] = probabilities
+        decided = metrics.decide(probabilities, self._thresholds, self.task.is_multiclass)
+        frame[[f"predicted_{name}" for name in self.task.classes]] = decided
+        return frame
 
     def _ask_file(
         self, path: Path, sampling_rate: float | None, unit: str | None, each: bool

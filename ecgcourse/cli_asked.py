@@ -154,7 +154,7 @@ def count_weights(name: str, recipe: Recipe, task: Task, settings: dict) -> int:
 
 
 def _memory() -> float:
-    """Bytes of memory of this machine, or infinity where nobody tells."""
+    """Bytes of memory of this machine, inf if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

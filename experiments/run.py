@@ -13,7 +13,6 @@ of finished trainings are kept in runs/, so that a run that was stopped goes on 
 
 import argparse
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -31,7 +30,7 @@ from scipy.special import expit, logit
 
 from ecgcourse import datasets, metrics, models, practice, ptbxl, training
 from ecgcourse.analysis.stacking import Stacking
-from ecgcourse.errors import EcgCourseError, SettingError
+from ecgcourse.errors import EcgCourseError, SettingError, check_name
 from ecgcourse.recipe import Recipe
 from ecgcourse.support.files import whole_file
 from ecgcourse.support.workers import spread
@@ -154,11 +153,7 @@ def read(path: Path) -> Experiment:
 
 def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
     for name in found:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise SettingError(
-                f"{where}: no key is called {name!r}; did you mean {close!r}? All are: {', '.join(known)}"
-            )
+        check_name(name, known, f"{where}: no key is")
 
 
 def _check_seeds(seeds: object, where: object) -> None:

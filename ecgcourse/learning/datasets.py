@@ -114,26 +114,25 @@ def from_data(
     ----------
     data : path
         A PTB-XL folder, whose signals are read, preprocessed and kept in memory, or a folder that
-        :func:`write_images` wrote.
+        :func:`write_images` wrote: uint8 images, read on the CPU, of which the recipe must be that of `images`.
     partition : {"train", "val", "test"}
     size : int, optional
         Side S of an image in pixels; None: that of the recipe.
     device : str or torch.device
-        Where signals are kept and rendered. TIFF files are always read on the CPU.
+        Where signals are kept and rendered.
     sampling_rate : float, optional
         In Hz; None: that of the recipe, else 100. PTB-XL has records of 100 and of 500 Hz; others are made of those
-        of 500. Images on disk are what they are.
+        of 500.
     progress : bool, optional
         Show a progress bar while signals are read; None shows it on a terminal only.
     dtype : torch.dtype
-        Of rendered images, see :class:`ecgcourse.learning.samples.RenderedImages`; TIFF files are always read as uint8.
+        Of rendered images, see :class:`ecgcourse.learning.samples.RenderedImages`.
     skip_bad : bool
         Leave out records that can't be read rather than stop at the first one.
     images : ImageRecipe, optional
-        How images are made; None makes none. TIFF files are what they are.
+        How images are made; None makes none.
     signals : SignalRecipe, optional
-        How signals are prepared that the network reads beside the images, or instead of them; None: it reads
-        none. A folder of images has none.
+        How signals are prepared; None makes none.
     recipe : Recipe, optional
         All of this in one, such as a model's; takes the place of `images`, `signals` and `sampling_rate`.
     task : Task
@@ -148,11 +147,10 @@ def from_data(
     Raises
     ------
     DataError
-        `data` is neither kind of folder, the partition has no records, or the images there have another
-        size or were made in another way, or their labels mean something else; also whatever reading it raises. With
-        `skip_bad`, if no record is left, or none of a class that the partition has, or none without it.
+        `data` is neither kind of folder, the partition has no records, the images or labels there are others than
+        those asked for, or a class has no records with it or without it left; also whatever reading it raises.
     SettingError
-        An unknown partition, a size below 1 or above 4096, or signals of a folder of images.
+        An unknown partition, an impossible size, or signals of a folder of images.
 
     Warns
     -----
@@ -257,19 +255,13 @@ def write_images(
     out : path
         Gets one folder per partition, none of which may hold anything else yet.
     partitions : iterable of {"train", "val", "test"}
-    size : int, optional
-        Side S of an image in pixels; None: that of the recipe.
-    sampling_rate : float
+    size, sampling_rate, progress, task
         As for :func:`from_data`.
-    progress : bool, optional
-        Show progress bars; None shows them on a terminal only.
     skip_bad : bool
         Leave out records that can't be read rather than stop at the first one. They are listed in
         ``bad_records.csv`` of each partition: ecg_id, file, reason.
     images : ImageRecipe
-        How they are made, without a crop.
-    task : Task
-        Which labels, as for :func:`from_data`.
+        How they are made, without a crop: a file can't show another place each time.
 
     Returns
     -------
@@ -282,12 +274,7 @@ def write_images(
         `data` is no PTB-XL folder, a partition has no records, or `out` can't be written or is taken; also as
         :func:`from_data`.
     SettingError
-        An unknown partition, a size below 1 or above 4096, or a crop: a file can't show another place each time.
-
-    Warns
-    -----
-    EcgCourseWarning
-        If records were left out.
+        An unknown partition, an impossible size, or a crop.
     """
     out, recipe = Path(out), _recipe(images, None, sampling_rate, size)
     if images.crop is not None:

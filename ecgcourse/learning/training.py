@@ -88,8 +88,7 @@ def train_one_epoch(
     Parameters
     ----------
     model : nn.Module
-        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training
-        mode.
+        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training mode.
     batches : iterable of (inputs, labels)
         What the model takes, as one tensor or several in its order, and (B, K) float32. Images may be uint8, or
         floats in [0, 1]. Of :class:`ecgcourse.learning.samples.Crops` the logits are averaged.
