@@ -1,4 +1,5 @@
 import re
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ecgcourse import models, training
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse import datasets, distributed, models, training
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 from ecgcourse.images.fields import taps
 from ecgcourse.images.signals import SignalRecipe
 from ecgcourse.learning.datasets import from_arrays, to_float
@@ -510,3 +511,31 @@ def test_millivolts_count_for_the_residual_network():
 def test_bad_settings_are_refused(settings, words):
     with torch.device("meta"), pytest.raises(SettingError, match=words):
         models.create(**settings)
+
+
+# --- former names
+
+
+def test_former_names_of_settings_warn_and_checkpoints_with_them_are_read(tmp_path):
+    given = {"image": "alexnet", "image_settings": {"filters": 2, "init": "he"}, "hidden": 8, "image_size": 67}
+    model = models.create("late_fusion", **given)
+    former = given | {"image_settings": {"filters": 2, "initialisation": "he"}, "size": 67}
+    del former["image_size"]
+    with pytest.warns(EcgCourseWarning, match="size is called image_size now"):
+        assert models.create("late_fusion", **former).settings == model.settings
+    path = tmp_path / "best.pt"
+    training.save_checkpoint(path, model)
+    content = torch.load(path, weights_only=True)
+    content["settings"] = {"name": "late_fusion", **former}
+    torch.save(content, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = training.load_checkpoint(path)
+    assert again.settings == model.settings
+    assert all(torch.equal(again.state_dict()[name], weights) for name, weights in model.state_dict().items())
+
+
+def test_former_names_of_functions_warn():
+    for module, former, now in ((datasets, "prepare", "from_arrays"), (distributed, "Team", "DistributedContext")):
+        with pytest.warns(DeprecationWarning, match=f"{former} is called {now} now"):
+            assert getattr(module, former) is getattr(module, now)
