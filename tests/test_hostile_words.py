@@ -89,7 +89,7 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("ECGCOURSE_DATA", str(practice_root))
         patch.setattr(practice, "atomic_folder", begin)
         patch.setattr(download, "_work_folder", begin)
-        patch.setattr(integrity, "sums_of_folder", begin)
+        patch.setattr(integrity, "folder_checksums", begin)
         patch.setattr(original, "write_arrays", begin)
         patch.setattr(datasets, "atomic_folder", begin)
         # Before the model is made, which may be as large as the memory.
