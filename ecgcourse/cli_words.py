@@ -78,7 +78,7 @@ def _add_practice(commands: argparse._SubParsersAction) -> None:
         "practice",
         "write the synthetic practice set, in the layout of PTB-XL",
         "python -m ecgcourse practice my-practice --records 100",
-        GOES_ON,
+        "stopped; nothing was written",
     )
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)

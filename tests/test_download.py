@@ -24,6 +24,9 @@ from ecgcourse import download, practice, ptbxl
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 
 PROJECT = Path(__file__).parents[1]
+# Without a cause to warn, there is no warning.
+pytestmark = pytest.mark.filterwarnings("error::ecgcourse.errors.EcgCourseWarning")
+
 DAT = "records100/00000/00003_lr.dat"
 TABLES = {"LICENSE.txt", "SHA256SUMS.txt", "ptbxl_database.csv", "scp_statements.csv"}
 OURS = {"download.json", "ptbxl_database_whole.csv"}
