@@ -163,16 +163,12 @@ def _read_records(job: Job) -> tuple[np.ndarray, Errors]:
             if not isinstance(result, DataError) and result.shape[1] != samples:
                 result = _wrong_length(job, row, result.shape[1], reference, samples)
             if isinstance(result, DataError):
-                errors[row], result = _accepted(result, job), np.nan
+                if not job.skip_bad:
+                    raise result
+                errors[row], result = result, np.nan
             signals[row] = result
             bar.update()
     return signals, errors
-
-
-def _accepted(error: DataError, job: Job) -> DataError:
-    if not job.skip_bad:
-        raise error
-    return error
 
 
 def _reference_record(job: Job) -> tuple[int, int]:
@@ -183,8 +179,10 @@ def _reference_record(job: Job) -> tuple[int, int]:
     rows = sorted(range(len(sizes)), key=lambda row: (-counts[sizes[row]], sizes[row], row))
     for row in rows:
         result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
-        if not isinstance(_accepted(result, job) if isinstance(result, DataError) else result, DataError):
+        if not isinstance(result, DataError):
             return row, result.shape[1]
+        if not job.skip_bad:
+            raise result
     if job.elsewhere is not None:
         raise job.elsewhere
     first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate)
