@@ -13,7 +13,6 @@ import pandas as pd
 from scipy.special import expit, logit, softmax
 from torch import nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from ecgcourse.analysis import evaluation, explain
 from ecgcourse.errors import DataError, SettingError, shown
@@ -24,6 +23,7 @@ from ecgcourse.models.checkpoint import load_checkpoint
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.records import own_files, practice
 from ecgcourse.records.ptbxl import FOLDS, LEADS
+from ecgcourse.support.progress_bar import progress_bar
 
 AT_A_TIME = 1024
 """Records of an array whose input is made in one go: three leads of ten seconds at 500 Hz have 60 MB."""
@@ -273,8 +273,7 @@ class Classifier:
             As :func:`ecgcourse.records.own_files.read` and :meth:`predict_proba`.
         """
         paths, frames, bad = own_files.find(files), [], {}
-        hidden = None if progress is None else not progress
-        for path in tqdm(paths, desc="predicting", unit="file", disable=hidden, delay=2):
+        for path in progress_bar(progress, delay=2, iterable=paths, desc="predicting", unit="file"):
             try:
                 starts, probabilities = self._ask_file(path, sampling_rate, unit, windows)
             except (DataError, SettingError) as error:

@@ -8,7 +8,6 @@ the same; torchrun itself ends with 1 if one of its processes fails.
 """
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -32,7 +31,8 @@ from ecgcourse.recipe import ImageRecipe, Task
 from ecgcourse.records import download, original, practice
 from ecgcourse.records.ptbxl import FOLDS
 from ecgcourse.support import flags
-from ecgcourse.support.files import read_json, whole_file
+from ecgcourse.support.files import atomic_write, read_json, write_json
+from ecgcourse.support.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +193,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.json:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
         about |= {"partition": options.partition, "thresholds_from": source}
-        _write_json(Path(options.json), about | report.to_dict())
+        write_json(Path(options.json), about | report.to_dict())
     title, classes = f"{_title(data)}, {options.partition}", model.task.classes
     _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
     if model.task.is_multiclass:
@@ -211,7 +211,7 @@ def predict(options: argparse.Namespace) -> None:
     settings = {"sampling_rate": options.sampling_rate, "unit": options.unit, "windows": options.windows}
     table = classifier.predict_files(options.files, **settings, skip_bad=True, progress=_progress(options))
     if options.csv:
-        with whole_file(Path(options.csv)) as temporary:
+        with atomic_write(Path(options.csv)) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
     else:
         print(table.to_csv(index=False, lineterminator="\n", float_format="%.4f"), end="")
@@ -331,7 +331,7 @@ def _finish_run(
     figure.suptitle(_title(data))
     _save_figure(figure, out / runs.CURVES)
     # The last file of a run: where it is, all are.
-    _write_json(out / runs.THRESHOLDS, content)
+    write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
     _say(options, f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
     print(f"results: {out} ({', '.join(sorted(path.name for path in out.iterdir()))})")
@@ -371,13 +371,8 @@ def _thresholds(model: "nn.Module", path: Path) -> "tuple[np.ndarray | float, st
     return thresholds, f"fitted on the validation set ({path})"
 
 
-def _write_json(path: Path, content: dict) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
 def _save_figure(figure: "Figure", path: Path) -> None:
-    with whole_file(path) as temporary, warnings.catch_warnings():
+    with atomic_write(path) as temporary, warnings.catch_warnings():
         # The name of a folder may have characters that the font hasn't.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(temporary, dpi=150)
@@ -388,7 +383,7 @@ def _list_bad(opened: "Sequence[AnyDataset]", path: Path) -> None:
     import pandas as pd
 
     bad = pd.concat([dataset.bad_records for dataset in opened])
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         # A folder may have a name that isn't text.
         bad.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
     if len(bad):
@@ -413,10 +408,7 @@ class _Watched:
 
 @contextmanager
 def _watched(dataset: "AnyDataset", options: argparse.Namespace) -> Iterator[_Watched]:
-    from tqdm import tqdm
-
-    hidden = True if options.quiet else None
-    with tqdm(total=len(dataset), desc="predicting", unit="record", disable=hidden, delay=2) as bar:
+    with progress_bar(_progress(options), delay=2, total=len(dataset), desc="predicting", unit="record") as bar:
         yield _Watched(dataset, bar)
 
 

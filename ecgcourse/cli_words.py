@@ -270,7 +270,7 @@ COMMANDS = {
     "practice": (
         "write the synthetic practice set, in the layout of PTB-XL",
         "python -m ecgcourse practice my-practice --records 100",
-        GOES_ON,
+        "stopped; nothing was written",
         _practice_options,
     ),
     "download": (

@@ -32,8 +32,8 @@ from ecgcourse import datasets, metrics, models, practice, ptbxl, training
 from ecgcourse.analysis.stacking import Stacking
 from ecgcourse.errors import EcgCourseError, SettingError, check_name
 from ecgcourse.recipe import Recipe
-from ecgcourse.support.files import whole_file
-from ecgcourse.support.workers import spread
+from ecgcourse.support.files import atomic_write
+from ecgcourse.support.workers import parallel_map
 
 HERE = Path(__file__).resolve().parent
 RESULTS, RUNS = HERE / "results", HERE / "runs"
@@ -296,7 +296,7 @@ def probabilities(arm: Arm, seed: int, data: Records, cross_validated: bool) -> 
     path = _place(arm, seed, data, cross_validated)
     if not path.exists():
         found = np.concatenate([train_and_judge(arm, seed, data, *split) for split in splits])
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             np.save(temporary, found)
     return y_true, np.load(path, allow_pickle=False)
 
@@ -317,7 +317,7 @@ def train_all(experiment: Experiment, data: Records, cross_validated: bool, proc
             # One after the other, on all cores: the processes would each train their own.
             _pretrained(arm)
     threads = max(1, (os.cpu_count() or 1) // processes)
-    finished = spread(_train_one, [(threads, *each) for each in missing], processes)
+    finished = parallel_map(_train_one, [(threads, *each) for each in missing], processes)
     for number, _ in enumerate(finished, start=1):
         print(f"{number} of {len(missing)} trainings", flush=True)
 
@@ -522,7 +522,7 @@ def main() -> int:
     except EcgCourseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    with whole_file(RESULTS / f"{options.name}_{data.name}{'_cv' if options.cv else ''}.csv") as temporary:
+    with atomic_write(RESULTS / f"{options.name}_{data.name}{'_cv' if options.cv else ''}.csv") as temporary:
         rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.4f")
     return 0
 

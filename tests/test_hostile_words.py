@@ -88,11 +88,11 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.setenv("ECGCOURSE_DATA", str(practice_root))
-        patch.setattr(practice, "whole_folder", begin)
+        patch.setattr(practice, "atomic_folder", begin)
         patch.setattr(download, "_work_folder", begin)
-        patch.setattr(integrity, "sums_of_folder", begin)
+        patch.setattr(integrity, "folder_checksums", begin)
         patch.setattr(original, "write_arrays", begin)
-        patch.setattr(datasets, "whole_folder", begin)
+        patch.setattr(datasets, "atomic_folder", begin)
         # Before the model is made, which may be as large as the memory.
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ from ecgcourse.learning.tiff import (
 )
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
 from ecgcourse.records import practice, ptbxl
-from ecgcourse.support.files import check_inside, whole_folder
+from ecgcourse.support.files import atomic_folder, check_inside
 from ecgcourse.support.renamed import former_names
 
 __all__ = [
@@ -283,14 +284,15 @@ def write_images(
     with ExitStack() as stack:
         # All folders are claimed before the first image is rendered, so that a taken one is found at once.
         folders = {
-            name: stack.enter_context(whole_folder(out / name, settings=settings))
+            name: stack.enter_context(atomic_folder(out / name, resumes=partial(is_written, settings=settings)))
             for name, settings in made_of.items()
             if not is_written(out / name, settings)
         }
         for name, folder in folders.items():
             dataset, table = _open_records(data, name, progress, skip_bad, recipe=recipe, task=task)
-            write_partition(folder, dataset, table.index, name, progress)
+            # First, since it says whether another process can go on with what this one wrote.
             write_notes(folder, made_of[name], practice.is_practice(data))
+            write_partition(folder, dataset, table.index, name, progress)
             if skip_bad:
                 dataset.bad_records.to_csv(
                     folder / BAD_RECORDS, index=False, lineterminator="\n", errors="backslashreplace"

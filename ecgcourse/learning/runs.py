@@ -12,12 +12,11 @@ import platform
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 from torch import nn
@@ -35,14 +34,13 @@ from ecgcourse.learning.losses import LossMeter
 from ecgcourse.learning.progress import PROGRESS_FORMAT, random_state, read_progress, restore_random_state
 from ecgcourse.models.checkpoint import read_checkpoint, save_checkpoint, save_tensors
 from ecgcourse.models.registry import with_present_names
-from ecgcourse.support.files import read_json, remove_leftovers, whole_file
+from ecgcourse.support.files import lock, read_json, write_json
 from ecgcourse.support.renamed import former_names
 
 LAST, BEST, HISTORY, CONFIG = "last.pt", "best.pt", "history.csv", "config.json"
 
 ENVIRONMENT, CURVES, THRESHOLDS = "environment.json", "curves.png", "thresholds.json"
 
-FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
 """What a run comes to hold: curves and thresholds are written at its end, by the command line."""
 
 LOCK = ".run.lock"
@@ -180,8 +178,8 @@ class Run:
         config |= self._fed() | {"data": about | self.data}
         done = {"epochs_done": len(self.history.rows), "steps_done": len(self.losses)}
         start = environment(self.device, self.context) | done
-        _write_json(self.folder / CONFIG, config)
-        _write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
+        write_json(self.folder / CONFIG, config)
+        write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
 
     def watch_training(self, batches: Iterable) -> Iterator:
         """Yield each batch, and keep the state after its step where that is due."""
@@ -438,25 +436,18 @@ def _check_equal(before: dict, now: dict, words: str, free: Iterable[str] = ()) 
 
 @contextmanager
 def _held(folder: Path, context: DistributedContext) -> Iterator[None]:
-    """Keep a second training out of the folder, and what killed ones have left."""
+    """Keep a second training out of the folder."""
     if not context.is_first:
         yield
         return
-    lock = filelock.FileLock(folder / LOCK, timeout=LOCK_WAIT)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise DataError(f"another process trains in {folder}; wait for it, or name another folder") from error
-    except OSError as error:
-        raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
-    try:
-        for name in FILES:
-            remove_leftovers(folder / name)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            busy = f"another process trains in {folder}; wait for it, or name another folder"
+            stack.enter_context(lock(folder / LOCK, busy, LOCK_WAIT))
+        except OSError as error:
+            raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
         yield
-    finally:
-        (folder / LOCK).unlink(missing_ok=True)
-        lock.release()
 
 
 def _version(name: str) -> str | None:
@@ -464,11 +455,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _write_json(path: Path, content: dict) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _copy_of_weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -33,6 +33,7 @@ from ecgcourse.learning.samples import Augmentation, Crops, to_float
 from ecgcourse.models.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint
 from ecgcourse.recipe import Task, class_names
 from ecgcourse.support.device import pick_device
+from ecgcourse.support.progress_bar import progress_bar
 
 __all__ = [
     "CHECKPOINT_FORMAT",
@@ -466,10 +467,9 @@ def _moving_average(model: nn.Module, optimizer: torch.optim.Optimizer, decay: f
 
 
 def _bar(config: TrainConfig, batches_per_epoch: int, run: Run) -> tqdm:
-    is_first = run.context.is_first
-    hidden = None if config.progress is None and is_first else not (config.progress and is_first)
+    progress = config.progress if run.context.is_first else False
     done = len(run.history.rows) * batches_per_epoch + len(run.losses)
-    return tqdm(total=config.epochs * batches_per_epoch, initial=done, unit="batch", disable=hidden)
+    return progress_bar(progress, total=config.epochs * batches_per_epoch, initial=done, unit="batch")
 
 
 def _counted(batches: Batches, bar: tqdm) -> Iterator[tuple[Inputs, torch.Tensor]]:

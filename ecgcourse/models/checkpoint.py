@@ -17,7 +17,7 @@ from ecgcourse.errors import CheckpointError, DataError, SettingError, StorageEr
 from ecgcourse.models import registry
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.support.device import pick_device
-from ecgcourse.support.files import check_zip, read_json, whole_file
+from ecgcourse.support.files import atomic_write, check_zip, read_json
 
 KEPT = ("thresholds", "calibration", "data", "synthetic", "seconds")
 """What learning leaves in a model beside weights."""
@@ -168,7 +168,7 @@ def check_weights(path: Path, weights: object) -> None:
 
 def save_tensors(path: str | os.PathLike, content: dict) -> None:
     """Write tensors and plain values for :func:`load_tensors`, whole or not at all; StorageError for a full disk."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             torch.save(content, temporary)
         except RuntimeError as error:

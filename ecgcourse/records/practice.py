@@ -5,7 +5,6 @@ and ``scp_statements.csv``. The records come from :mod:`ecgcourse.records.dipole
 patients, and nothing learned from them says anything about one. Introduced in chapter 01.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,13 +13,13 @@ import numpy as np
 import pandas as pd
 import wfdb
 from scipy import signal as scipy_signal
-from tqdm import tqdm
 
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.records import dipole
 from ecgcourse.records.ptbxl import CLASSES, LEADS, is_ptbxl
-from ecgcourse.support.files import cache_folder, read_json, whole_files, whole_folder
-from ecgcourse.support.workers import spread
+from ecgcourse.support.files import atomic_folder, cache_folder, read_json, write_json
+from ecgcourse.support.progress_bar import progress_bar
+from ecgcourse.support.workers import parallel_map
 
 SECONDS = 10
 HIGH_RATE = 500
@@ -146,7 +145,7 @@ def write(
     if _mark_of(root) == mark:
         return root
     try:
-        with whole_folder(root, settings=mark, wait=WAIT) as folder:
+        with atomic_folder(root, wait=WAIT) as folder:
             _fill(folder, mark, progress)
     except DataError:
         # Another process may have finished the same set meanwhile.
@@ -264,7 +263,7 @@ def _fill(folder: Path, mark: dict, progress: bool | None) -> None:
     rows = [_database_row(row, mark["seed"]) for row in people]
     pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / "ptbxl_database.csv", lineterminator="\n")
     _statements().to_csv(folder / "scp_statements.csv", lineterminator="\n")
-    (folder / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / MARK, mark)
 
 
 def _plan(n_records: int, seed: int) -> pd.DataFrame:
@@ -311,26 +310,15 @@ def _patients(superclasses: list[tuple[str, ...]]) -> tuple[np.ndarray, np.ndarr
 
 
 def _write_records(folder: Path, rows: list[dict], seed: int, progress: bool | None) -> None:
-    """Write the records that aren't there yet; each has its own random numbers, so any can be made alone.
-
-    Several processes make them where it pays, but this one alone writes: it holds the folder.
-    """
-    missing = [row for row in rows if not _is_written(folder, row["ecg_id"])]
-    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    """Write the records, made by several processes where it pays; each has its own random numbers."""
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     n_jobs = -1 if len(chunks) > 2 else 1
-    made = spread(_make_chunk, [(chunk, seed) for chunk in chunks], n_jobs)
-    hidden = None if progress is None else not progress
-    with tqdm(
-        total=len(rows), initial=len(rows) - len(missing), unit="record", desc="practice set", disable=hidden
-    ) as bar:
+    made = parallel_map(_make_chunk, [(chunk, seed) for chunk in chunks], n_jobs)
+    with progress_bar(progress, total=len(rows), unit="record", desc="practice set") as bar:
         for chunk in made:
             for ecg_id, samples in chunk:
                 _write_record(folder, ecg_id, samples)
                 bar.update()
-
-
-def _is_written(folder: Path, ecg_id: int) -> bool:
-    return all((folder / f"{name}.hea").exists() for name in _names(ecg_id).values())
 
 
 def _names(ecg_id: int) -> dict[int, str]:
@@ -408,9 +396,8 @@ def _rhythm(heart: dipole.Heart) -> dict[str, float]:
 def _write_record(folder: Path, ecg_id: int, samples: dict[int, np.ndarray]) -> None:
     for rate, name in _names(ecg_id).items():
         path = folder / name
-        # The header last: where it is, the data are.
-        with whole_files(path.parent, [f"{path.name}.dat", f"{path.name}.hea"]) as place:
-            _write_wfdb(place, path.name, samples[rate], rate)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_wfdb(path.parent, path.name, samples[rate], rate)
 
 
 def _write_wfdb(folder: Path, name: str, samples: np.ndarray, fs: int) -> None:
