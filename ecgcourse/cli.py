@@ -176,7 +176,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if model.recipe is None:
         raise SettingError(
             f"{run} learned from a dataset of its own kind, which can't be made again from a folder of records; "
-            "training.predict judges it in Python"
+            "training.predict evaluates it in Python"
         )
     thresholds, source = _thresholds(model, run / runs.THRESHOLDS)
     place, precision = training.pick_device(options.device), runs.precision_of(run)

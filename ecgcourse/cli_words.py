@@ -33,7 +33,7 @@ EXAMPLES = """examples:
   python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
   python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
   python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
-  python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
+  python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
 """
 
@@ -154,7 +154,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote; gets the figures")
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
-    _option(parser, "--partition", "test", "records to judge", choices=tuple(FOLDS))
+    _option(parser, "--partition", "test", "records to evaluate", choices=tuple(FOLDS))
     _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
     _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
@@ -298,7 +298,7 @@ COMMANDS = {
         _train_options,
     ),
     "evaluate": (
-        "judge the best weights of a run, with the thresholds that it fitted on its validation set",
+        "evaluate the best weights of a run, with the thresholds that it fitted on its validation set",
         "python -m ecgcourse evaluate runs/first --data PTB-XL --json metrics.json",
         "stopped; the same command starts anew, with what was read of the data",
         _evaluate_options,

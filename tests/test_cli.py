@@ -24,6 +24,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from ecgcourse import datasets, evaluation, practice, ptbxl, tiff, training
 from ecgcourse.cli import main
+from ecgcourse.cli_words import parse
 from ecgcourse.errors import EcgCourseWarning
 
 # The smallest image that the AlexNet takes: 11 million weights instead of 46.
@@ -778,6 +779,14 @@ def test_help_tells_the_defaults_and_an_example(name: str, words: list[str], cap
     assert f"example:\n  python -m ecgcourse {name} " in text
     for word in words:
         assert word in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "value"), [("--initialisation", "init", "he"), ("--l2-decay", "weight_decay", 2)]
+)
+def test_former_options_warn(former: str, now: str, value: object):
+    with pytest.warns(EcgCourseWarning, match=f"{former} is called --{now.replace('_', '-')} now"):
+        assert vars(parse(["train", former, str(value)]))[now] == value
 
 
 def test_warnings_are_shown_as_before_afterwards(tmp_path: Path):

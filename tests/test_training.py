@@ -568,10 +568,10 @@ def test_a_model_of_signals_and_images_gets_both_of_the_same_records():
 def test_logits_of_several_crops_are_averaged():
     dataset = a_dataset()
     recipe = datasets.ImageRecipe(crop=20, eval_crops=3)
-    views = datasets.RenderedImages(dataset.signals, dataset.labels, SIZE, recipe=recipe)
+    crops = datasets.RenderedImages(dataset.signals, dataset.labels, SIZE, recipe=recipe)
     model = a_model()
-    _, y_prob = training.predict(model, views, batch_size=6, device="cpu")
-    means = views[:][0].inputs.double().mean(dim=(3, 4)).numpy() / 255
+    _, y_prob = training.predict(model, crops, batch_size=6, device="cpu")
+    means = crops[:][0].inputs.double().mean(dim=(3, 4)).numpy() / 255
     weight, bias = parameters(model)
     logits = (means @ weight.T + bias).mean(axis=1)
     np.testing.assert_allclose(y_prob, 1 / (1 + np.exp(-logits)), atol=1e-6)

@@ -120,8 +120,8 @@ def loader(
         Of the loader's own generator; PyTorch's global one is neither read nor moved.
     workers : int
         Processes that prepare batches; 0 prepares them in this process, as are those of data that lie on a GPU.
-        They are started anew, not forked, on every system: the dataset's class must stand in a module, and a script
-        that calls this must do so under ``if __name__ == "__main__":``.
+        They are started anew, not forked: the dataset's class must stand in a module, and a script that calls this
+        needs ``if __name__ == "__main__":``.
     share : (int, int)
         Number of this process and number of processes that share each batch, as in :class:`BatchOrder`.
     augmentation : Augmentation, optional
@@ -131,8 +131,7 @@ def loader(
     Returns
     -------
     DataLoader
-        Yields what the dataset gives for B records: images (B, C, S, S) uint8, say, and labels (B, K). Its
-        `sampler` is a :class:`BatchOrder`.
+        Of what the dataset gives for B records, and labels (B, K). Its `sampler` is a :class:`BatchOrder`.
 
     Raises
     ------
@@ -144,7 +143,6 @@ def loader(
     _check_augmentation(dataset, augmentation or Augmentation())
     check_setting("", "batch_size", batch_size, batch_size >= 1, "at least 1")
     check_setting("", "workers", workers, workers >= 0, "0 or more")
-    # What lies on a GPU is prepared there at once; other processes would have to share it.
     workers = workers if dataset.labels.device.type == "cpu" else 0
     if workers:
         _check_shared_memory(dataset, batch_size, workers)

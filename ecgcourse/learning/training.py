@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ecgcourse.errors import EcgCourseWarning, SettingError, shown
+from ecgcourse.errors import EcgCourseWarning, SettingError, check_setting
 from ecgcourse.learning import distributed
 from ecgcourse.learning.config import PRECISIONS as PRECISION_NAMES
 from ecgcourse.learning.config import TrainConfig
@@ -282,8 +282,7 @@ def predict(
         The model's outputs are not finite numbers, a device that isn't there, an unknown precision, or a dataset of
         another recipe or other classes than the model has learned.
     """
-    if precision not in PRECISIONS:
-        raise SettingError(f"precision={shown(precision)} isn't allowed; it must be {' or '.join(PRECISIONS)}")
+    check_setting("", "precision", precision, precision in PRECISIONS, " or ".join(PRECISIONS))
     place = pick_device(device)
     dataset = batched(dataset, _task(model))
     _check_recipe(model, dataset)
