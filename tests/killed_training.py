@@ -58,7 +58,7 @@ def start(command: list[str]) -> int:
 
 def is_writing(out: Path) -> bool:
     """Whether a killed process has left a file half-way."""
-    return any(path.is_dir() and path.name.startswith(".") for path in out.glob(".*"))
+    return any(".partial" in path.name for path in out.glob(".*"))
 
 
 def rain(data: Path, out: Path, every: int, kills: int, seed: int) -> tuple[int, int]:

@@ -130,6 +130,20 @@ def test_what_has_another_origin_is_not_mixed_in(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
+def test_helpers_of_a_killed_process_do_not_mix_in(tmp_path):
+    """They live a little longer, and go on writing where it did."""
+    left = tmp_path / ".data.partial-0"
+    left.mkdir()
+    with files.atomic_folder(tmp_path / "data") as folder:
+        assert not left.exists() and folder != left
+        left.mkdir()
+        (left / "late").touch()
+    assert list((tmp_path / "data").iterdir()) == []
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "data"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+
+
 def test_an_error_in_the_work_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="bad record"):
         fill(tmp_path / "data", 1, "ab", DataError("bad record"))

@@ -230,9 +230,8 @@ def test_patience_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_what_a_killed_process_left_is_swept_away(whole: Path, tmp_path: Path):
     fit(tmp_path, epochs=1)
-    for name in (".last.pt.partial", ".best.pt.partial"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "part").write_bytes(b"half")
+    for name in (".last.partial.pt", ".best.partial.pt"):
+        (tmp_path / name).write_bytes(b"half")
     fit(tmp_path, resume=True)
     assert_same_run(tmp_path, whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in whole.iterdir())

@@ -34,13 +34,14 @@ from ecgcourse.learning.losses import LossMeter
 from ecgcourse.learning.progress import PROGRESS_FORMAT, random_state, read_progress, restore_random_state
 from ecgcourse.models.checkpoint import read_checkpoint, save_checkpoint, save_tensors
 from ecgcourse.models.registry import with_present_names
-from ecgcourse.support.files import lock, read_json, write_json
+from ecgcourse.support.files import lock, read_json, staging, write_json
 from ecgcourse.support.renamed import former_names
 
 LAST, BEST, HISTORY, CONFIG = "last.pt", "best.pt", "history.csv", "config.json"
 
 ENVIRONMENT, CURVES, THRESHOLDS = "environment.json", "curves.png", "thresholds.json"
 
+FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
 """What a run comes to hold: curves and thresholds are written at its end, by the command line."""
 
 LOCK = ".run.lock"
@@ -436,7 +437,7 @@ def _check_equal(before: dict, now: dict, words: str, free: Iterable[str] = ()) 
 
 @contextmanager
 def _held(folder: Path, context: DistributedContext) -> Iterator[None]:
-    """Keep a second training out of the folder."""
+    """Keep a second training out of the folder, and what killed ones have left."""
     if not context.is_first:
         yield
         return
@@ -447,6 +448,8 @@ def _held(folder: Path, context: DistributedContext) -> Iterator[None]:
             stack.enter_context(lock(folder / LOCK, busy, LOCK_WAIT))
         except OSError as error:
             raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
+        for name in FILES:
+            staging(folder / name).unlink(missing_ok=True)
         yield
 
 

@@ -4,6 +4,7 @@ A file or folder is made beside its target under a hidden name, :func:`staging`,
 and renamed when it is complete. What a killed process leaves there, the next one that makes the same target replaces.
 """
 
+import glob
 import json
 import math
 import os
@@ -111,7 +112,7 @@ def atomic_folder(
     resumes
         Tells of a folder that was cut short (the process was killed or stopped with Ctrl-C, the operating system
         refused) whether the work can go on in it; else it is emptied first. None keeps none. Write each file there
-        with `atomic_write`, so that a file that is there is complete.
+        with `atomic_write`, so that a file that is there is complete, and from this process alone.
     wait
         Seconds to wait for another process that makes the same folder.
 
@@ -130,10 +131,13 @@ def atomic_folder(
     """
     path = Path(path)
     _refuse_unless_free(path)
-    with _staged(path, wait) as filled:
+    with _staged(path, wait) as place:
         _refuse_unless_free(path)
-        if filled.exists() and not (resumes and resumes(filled)):
-            shutil.rmtree(filled)
+        # Helpers of a killed process live a little longer, and may go on writing where it did.
+        filled = place if resumes else place.parent / f"{place.name}-{os.getpid()}"
+        for left in (place, *place.parent.glob(f"{glob.escape(place.name)}-*")):
+            if left.is_dir() and not (left == filled and resumes and resumes(left)):
+                shutil.rmtree(left, ignore_errors=True)
         filled.mkdir(exist_ok=True)
         try:
             yield filled
