@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 # The rooms of the house, bottom up, and what is in them: each module is `ecgcourse.NAME`, too.
 _ROOMS = {
-    "support": ("files", "workers", "device", "flags"),
+    "support": ("files", "workers", "device", "flags", "progress_bar", "renamed"),
     "records": (
         *("ptbxl", "ptbxl_tables", "wfdb_records", "signal_cache"),
         *("own_files", "own_formats", "own_tables", "own_words"),

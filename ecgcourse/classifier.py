@@ -13,7 +13,6 @@ import pandas as pd
 from scipy.special import expit, logit, softmax
 from torch import nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from ecgcourse.analysis import evaluation, explain
 from ecgcourse.errors import DataError, SettingError, shown
@@ -24,6 +23,7 @@ from ecgcourse.models.checkpoint import load_checkpoint
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.records import own_files, practice
 from ecgcourse.records.ptbxl import FOLDS, LEADS
+from ecgcourse.support.progress_bar import progress_bar
 
 AT_A_TIME = 1024
 """Records of an array whose input is made in one go: three leads of ten seconds at 500 Hz have 60 MB."""
@@ -273,8 +273,7 @@ class Classifier:
             As :func:`ecgcourse.records.own_files.read` and :meth:`predict_proba`.
         """
         paths, frames, bad = own_files.find(files), [], {}
-        hidden = None if progress is None else not progress
-        for path in tqdm(paths, desc="predicting", unit="file", disable=hidden, delay=2):
+        for path in progress_bar(progress, delay=2, iterable=paths, desc="predicting", unit="file"):
             try:
                 starts, probabilities = self._ask_file(path, sampling_rate, unit, windows)
             except (DataError, SettingError) as error:
@@ -282,18 +281,20 @@ class Classifier:
                     raise
                 bad[str(path)] = str(error)
                 continue
-            decided = metrics.decide(probabilities, self._thresholds, self.task.is_multiclass)
-            frame = pd.DataFrame(
-                {"file": str(path)} | ({"start": starts} if windows else {}), index=range(len(decided))
-            )
-            frame[list(self.task.classes)] = probabilities
-            frame[[f"predicted_{name}" for name in self.task.classes]] = decided
-            frames.append(frame)
+            frames.append(self._rows({"file": str(path)} | ({"start": starts} if windows else {}), probabilities))
         if not frames:
             raise DataError(f"none of the {len(paths)} files can be used; the first: {next(iter(bad.values()))}")
         joined = pd.concat(frames, ignore_index=True)
         joined.attrs["bad_files"] = bad
         return joined
+
+    def _rows(self, begin: dict, probabilities: np.ndarray) -> pd.DataFrame:
+        """Rows of a table that begin with some columns: probabilities, (M, K), and what they decide."""
+        frame = pd.DataFrame(begin, index=range(len(probabilities)))
+        frame[list(self.task.classes)] = probabilities
+        decided = metrics.decide(probabilities, self._thresholds, self.task.is_multiclass)
+        frame[[f"predicted_{name}" for name in self.task.classes]] = decided
+        return frame
 
     def _ask_file(
         self, path: Path, sampling_rate: float | None, unit: str | None, each: bool
@@ -384,7 +385,7 @@ class Classifier:
         for start in range(0, len(x), AT_A_TIME):
             part = chosen[start : start + AT_A_TIME]
             labels = np.zeros((len(part), len(self.task.classes)))
-            yield datasets.prepare(part, labels, sampling_rate, recipe=self.recipe, leads=needed)
+            yield datasets.from_arrays(part, labels, sampling_rate, recipe=self.recipe, leads=needed)
 
 
 def _checked_leads(leads: Sequence[str], shape: tuple[int, ...]) -> list[str]:

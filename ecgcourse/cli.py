@@ -8,7 +8,6 @@ the same; torchrun itself ends with 1 if one of its processes fails.
 """
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -32,7 +31,8 @@ from ecgcourse.recipe import ImageRecipe, Task
 from ecgcourse.records import download, original, practice
 from ecgcourse.records.ptbxl import FOLDS
 from ecgcourse.support import flags
-from ecgcourse.support.files import read_json, whole_file
+from ecgcourse.support.files import atomic_write, read_json, write_json
+from ecgcourse.support.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ecgcourse.learning.datasets import AnyDataset
-    from ecgcourse.learning.distributed import Team
+    from ecgcourse.learning.distributed import DistributedContext
     from ecgcourse.learning.history import History
     from ecgcourse.learning.training import Inputs
 
@@ -142,13 +142,13 @@ def train(options: argparse.Namespace) -> None:
     from ecgcourse.learning import distributed
 
     asked = asked_for(options)
-    asked["training"]["device"] = distributed.own_device(asked["training"].get("device", TrainConfig.device))
-    with distributed.joined(asked["training"]["device"]) as team, _only_first_speaks(team):
-        options.data = distributed.in_turn(lambda: _data(options))
-        _train(options, asked, team)
+    asked["training"]["device"] = distributed.local_device(asked["training"].get("device", TrainConfig.device))
+    with distributed.process_group(asked["training"]["device"]) as context, _only_first_speaks(context):
+        options.data = distributed.local_rank_zero_first(lambda: _data(options))
+        _train(options, asked, context)
 
 
-def _train(options: argparse.Namespace, asked: dict[str, dict], team: "Team") -> None:
+def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
     from ecgcourse.learning import datasets, training
 
@@ -158,11 +158,11 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], team: "Team") ->
     n_weights = count_weights(name, recipe, task, settings)
     training.seed_everything(config.seed)
     model = models.create(name, recipe, task, **settings)
-    train_set, val_set = _training_data(options, config, model, team)
+    train_set, val_set = _training_data(options, config, model, context)
     _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
-    if team.is_first:
+    if context.is_first:
         _finish_run(options, config, model, val_set, history)
 
 
@@ -176,7 +176,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if model.recipe is None:
         raise SettingError(
             f"{run} learned from a dataset of its own kind, which can't be made again from a folder of records; "
-            "training.predict judges it in Python"
+            "training.predict evaluates it in Python"
         )
     thresholds, source = _thresholds(model, run / runs.THRESHOLDS)
     place, precision = training.pick_device(options.device), runs.precision_of(run)
@@ -193,7 +193,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.json:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
         about |= {"partition": options.partition, "thresholds_from": source}
-        _write_json(Path(options.json), about | report.to_dict())
+        write_json(Path(options.json), about | report.to_dict())
     title, classes = f"{_title(data)}, {options.partition}", model.task.classes
     _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
     if model.task.is_multiclass:
@@ -211,7 +211,7 @@ def predict(options: argparse.Namespace) -> None:
     settings = {"sampling_rate": options.sampling_rate, "unit": options.unit, "windows": options.windows}
     table = classifier.predict_files(options.files, **settings, skip_bad=True, progress=_progress(options))
     if options.csv:
-        with whole_file(Path(options.csv)) as temporary:
+        with atomic_write(Path(options.csv)) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
     else:
         print(table.to_csv(index=False, lineterminator="\n", float_format="%.4f"), end="")
@@ -237,8 +237,8 @@ COMMANDS = {
 
 
 @contextmanager
-def _only_first_speaks(team: "Team") -> Iterator[None]:
-    if team.is_first:
+def _only_first_speaks(context: "DistributedContext") -> Iterator[None]:
+    if context.is_first:
         yield
         return
     warnings.showwarning = lambda *_, **__: None
@@ -247,7 +247,7 @@ def _only_first_speaks(team: "Team") -> Iterator[None]:
 
 
 def _training_data(
-    options: argparse.Namespace, config: TrainConfig, model: "nn.Module", team: "Team"
+    options: argparse.Namespace, config: TrainConfig, model: "nn.Module", context: "DistributedContext"
 ) -> "tuple[AnyDataset, AnyDataset]":
     from ecgcourse.learning import datasets, training
 
@@ -256,7 +256,7 @@ def _training_data(
     how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
     how |= {"progress": _progress(options), "skip_bad": options.skip_bad}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
-    if options.skip_bad and team.is_first:
+    if options.skip_bad and context.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
     words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
     words += _left_out([train_set, val_set], model.task)
@@ -331,7 +331,7 @@ def _finish_run(
     figure.suptitle(_title(data))
     _save_figure(figure, out / runs.CURVES)
     # The last file of a run: where it is, all are.
-    _write_json(out / runs.THRESHOLDS, content)
+    write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
     _say(options, f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
     print(f"results: {out} ({', '.join(sorted(path.name for path in out.iterdir()))})")
@@ -371,13 +371,8 @@ def _thresholds(model: "nn.Module", path: Path) -> "tuple[np.ndarray | float, st
     return thresholds, f"fitted on the validation set ({path})"
 
 
-def _write_json(path: Path, content: dict) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
 def _save_figure(figure: "Figure", path: Path) -> None:
-    with whole_file(path) as temporary, warnings.catch_warnings():
+    with atomic_write(path) as temporary, warnings.catch_warnings():
         # The name of a folder may have characters that the font hasn't.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(temporary, dpi=150)
@@ -388,7 +383,7 @@ def _list_bad(opened: "Sequence[AnyDataset]", path: Path) -> None:
     import pandas as pd
 
     bad = pd.concat([dataset.bad_records for dataset in opened])
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         # A folder may have a name that isn't text.
         bad.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
     if len(bad):
@@ -413,10 +408,7 @@ class _Watched:
 
 @contextmanager
 def _watched(dataset: "AnyDataset", options: argparse.Namespace) -> Iterator[_Watched]:
-    from tqdm import tqdm
-
-    hidden = True if options.quiet else None
-    with tqdm(total=len(dataset), desc="predicting", unit="record", disable=hidden, delay=2) as bar:
+    with progress_bar(_progress(options), delay=2, total=len(dataset), desc="predicting", unit="record") as bar:
         yield _Watched(dataset, bar)
 
 

@@ -23,7 +23,7 @@ def asked_for(options: argparse.Namespace) -> dict[str, dict]:
     asked = _read_config(options.config) if options.config else {name: {} for name in CONFIG_PARTS}
     given = flags.chosen(options)
     asked["training"] |= {each.name: given[each.name] for each in fields(TrainConfig) if each.name in given}
-    settings = {name: given[name] for name in ("filters", "dropout", "initialisation") if given[name] is not None}
+    settings = {name: given[name] for name in ("filters", "dropout", "init") if given[name] is not None}
     if options.model and options.model != asked["model"].get("name"):
         # Settings of another network.
         asked["model"] = {"name": options.model}
@@ -55,7 +55,7 @@ def _read_config(path: str) -> dict[str, dict]:
     recipe = content.pop("recipe", None) or {}
     if recipe and isinstance(content.get("model"), dict):
         # What follows from recipe and task, which options may change.
-        for setting in ("leads", "in_channels", "size", "n_classes"):
+        for setting in ("leads", "in_channels", "image_size", "size", "n_classes"):
             content["model"].pop(setting, None)
     content |= {name: recipe.pop(name) for name in ("images", "signals") if isinstance(recipe.get(name), dict)}
     content["recipe"] = {name: value for name, value in recipe.items() if value is not None}
@@ -83,7 +83,9 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
     from ecgcourse import models
     from ecgcourse.learning import datasets
 
-    name, settings = asked["model"].pop("name", "alexnet"), asked["model"]
+    # A file of settings may have former names.
+    settings = models.with_present_names({"name": "alexnet"} | asked["model"])
+    name = settings.pop("name")
     if name == "alexnet":
         # The smaller of the two that the original trained.
         settings.setdefault("filters", 8)
@@ -95,8 +97,8 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
     own_settings = {
         setting: value for setting, value in settings.items() if setting not in ("in_channels", "n_classes")
     }
-    if "size" in asked["images"] and models.has_setting(name, "size"):
-        own_settings["size"] = asked["images"]["size"]
+    if "size" in asked["images"] and models.has_setting(name, "image_size"):
+        own_settings["image_size"] = asked["images"]["size"]
     with torch.device("meta"):
         own = models.create(name, classes=task, **own_settings).recipe
     if options.leads:
@@ -152,7 +154,7 @@ def count_weights(name: str, recipe: Recipe, task: Task, settings: dict) -> int:
 
 
 def _memory() -> float:
-    """Bytes of memory of this machine, or infinity where nobody tells."""
+    """Bytes of memory of this machine, inf if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -179,5 +181,5 @@ def is_restarted(folder: Path) -> bool:
 
     if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
         return False
-    begun = runs.starts(folder)
+    begun = runs.process_starts(folder)
     return bool(begun) and begun[-1]["torchrun"] == os.environ["TORCHELASTIC_RUN_ID"]

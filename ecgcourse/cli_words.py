@@ -1,13 +1,14 @@
 """The words of the command line: which commands and options there are, what they mean, and what is allowed."""
 
 import argparse
+import functools
 import json
-import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ecgcourse.errors import SettingError, brief, shown
+from ecgcourse.errors import EcgCourseWarning, SettingError, brief, is_real, is_whole, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, SignalRecipe
 from ecgcourse.records import download, original, practice
@@ -32,7 +33,7 @@ EXAMPLES = """examples:
   python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
   python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
   python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
-  python -m ecgcourse evaluate runs/first --data PTB-XL      judge the best weights on the test fold
+  python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
 """
 
@@ -67,33 +68,30 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_practice, _add_download, _add_import, _add_images, _add_train, _add_evaluate, _add_predict):
-        add(commands)
+    for name, (summary, example, on_stop, add_options) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {example}\n\n{STATUSES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(command=name, on_stop=on_stop)
+        command.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
+        trace = "let an unforeseen error show where in the code it arose"
+        command.add_argument("--debug", action="store_true", help=trace)
+        add_options(command)
     return parser
 
 
-def _add_practice(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "practice",
-        "write the synthetic practice set, in the layout of PTB-XL",
-        "python -m ecgcourse practice my-practice --records 100",
-        GOES_ON,
-    )
+def _practice_options(parser: argparse.ArgumentParser) -> None:
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
     _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
     _option(parser, "--seed", 0, "chooses the records", _whole(0, 2**63 - 1))
 
 
-def _add_download(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "download",
-        "download PTB-XL or its first records, or what is missing of them, and check every file",
-        "python -m ecgcourse download PTB-XL --records 500",
-        GOES_ON,
-    )
+def _download_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
     number, take = _whole(1, practice.MOST_RECORDS), "take the first N records (default: all)"
     parser.add_argument("--records", type=number, metavar="N", help=take)
@@ -113,26 +111,12 @@ def _add_download(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--verify-only", action="store_true", help=nothing)
 
 
-def _add_import(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "import-original",
-        "write the pickled arrays of the original repository as .npy files, running nothing that is in them",
-        "python -m ecgcourse import-original Processed arrays",
-        "stopped; nothing was written",
-    )
+def _import_original_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help=f"holds {', '.join(original.FILES[:2])}, …")
     parser.add_argument("out", metavar="OUT", help="folder to make, for X_train_processed.npy and its like")
 
 
-def _add_images(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "images",
-        "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …",
-        "python -m ecgcourse images PTB-XL my-images --partition all",
-        GOES_ON,
-    )
+def _images_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="a PTB-XL folder (default: as for `train`)")
     parser.add_argument("out", metavar="OUT", help="gets one folder per partition")
     _option(parser, "--partition", "train", "records to write", choices=(*FOLDS, "all"))
@@ -141,15 +125,7 @@ def _add_images(commands: argparse._SubParsersAction) -> None:
     _add_recipe(parser, {"images": ImageRecipe})
 
 
-def _add_train(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "train",
-        "train a model, and keep the weights with the lowest validation loss",
-        "python -m ecgcourse train PTB-XL --optimizer adam --learning-rate 0.0001 --out runs/adam",
-        # Once the folder is chosen, train knows better.
-        "stopped; nothing was trained yet",
-    )
+def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
     _add_skip_bad(parser, "RUN/bad_records.csv")
     parser.add_argument("--out", metavar="RUN", help="folder for the results (default: runs/DATE_TIME)")
@@ -159,67 +135,41 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--config", metavar="FILE", help=config_help)
     group = parser.add_argument_group("training")
     flags.add(group, TrainConfig, leave_out=("out", "progress"))
-    group.add_argument("--l2-decay", dest="weight_decay", type=float, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    group.add_argument("--l2-decay", dest="weight_decay", type=_as_float, action=_Former)
     group = parser.add_argument_group("model")
     group.add_argument("--model", metavar="NAME", help="an unknown one lists them all (default: alexnet)")
-    _setting(group, "--filters", "filters of the model's first convolution; 8 for alexnet", _whole(1, 4096))
-    _setting(group, "--dropout", "dropout probability", _real(least=0, below=1))
-    _setting(group, "--initialisation", "how weights start; he wants adam", choices=("pytorch", "he"))
+    own = "(default: the model's own)"
+    words = f"filters of the model's first convolution; 8 for alexnet {own}"
+    group.add_argument("--filters", metavar="FILTERS", type=_whole(1, 4096), help=words)
+    group.add_argument("--dropout", metavar="DROPOUT", type=_as_float, help=f"dropout probability {own}")
+    starts = ("pytorch", "he")
+    group.add_argument("--init", choices=starts, help=f"how weights start; he wants adam {own}")
+    group.add_argument("--initialisation", dest="init", choices=starts, action=_Former)
     other_help = "another setting of the model, such as hidden=64; may be given several times"
     group.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
     _add_task(parser)
     _add_recipe(parser, {"images": ImageRecipe, "signals": SignalRecipe})
 
 
-def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "evaluate",
-        "judge the best weights of a run, with the thresholds that it fitted on its validation set",
-        "python -m ecgcourse evaluate runs/first --data PTB-XL --json metrics.json",
-        "stopped; the same command starts anew, with what was read of the data",
-    )
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote; gets the figures")
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
-    _option(parser, "--partition", "test", "records to judge", choices=tuple(FOLDS))
+    _option(parser, "--partition", "test", "records to evaluate", choices=tuple(FOLDS))
     _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
     _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
     _option(parser, "--device", "auto", "as for `train`")
 
 
-def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
-        commands,
-        "predict",
-        "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
-        "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv",
-        "stopped; nothing was written",
-    )
+def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote, or a checkpoint in it")
     parser.add_argument("files", metavar="FILE", nargs="+", help="ECGs, and folders in which all are looked for")
     parser.add_argument("--csv", metavar="OUT", help="write the table into a file rather than print it")
     parser.add_argument("--windows", action="store_true", help="a row for each window of a longer record")
     rate = "in Hz, of files that don't tell theirs"
-    parser.add_argument("--sampling-rate", metavar="HZ", type=_real(above=0), help=rate)
+    parser.add_argument("--sampling-rate", metavar="HZ", type=_hertz, help=rate)
     parser.add_argument("--unit", choices=("mV", "uV"), help="of files that don't tell theirs")
     _option(parser, "--device", "auto", "as for `train`")
-
-
-def _command(
-    commands: argparse._SubParsersAction, name: str, summary: str, example: str, on_stop: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}\n\n{STATUSES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=name, on_stop=on_stop)
-    parser.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
-    parser.add_argument("--debug", action="store_true", help="let an unforeseen error show where in the code it arose")
-    return parser
 
 
 def _option(
@@ -239,19 +189,6 @@ def _option(
         metavar=metavar,
         help=f"{words} (default: %(default)s)",
     )
-
-
-def _setting(
-    parser: argparse.ArgumentParser,
-    flag: str,
-    words: str,
-    value: Callable[[str], object] = str,
-    choices: Sequence[str] | None = None,
-) -> None:
-    """An option that a model has, or has not, and whose default is the model's own."""
-    metavar = None if choices else flag.strip("-").upper()
-    words = f"{words} (default: the model's own)"
-    parser.add_argument(flag, type=value, choices=choices, metavar=metavar, help=words)
 
 
 def _pair(text: str) -> tuple[str, object]:
@@ -280,8 +217,8 @@ def _add_recipe(parser: argparse.ArgumentParser, kinds: dict[str, type]) -> None
         flags.add(group, kind, f"{name}.", leads=_leads, fields=flags.names)
         if name == "images":
             words = "short for --images.size"
-            group.add_argument("--size", dest="images.size", type=int, default=argparse.SUPPRESS, help=words)
-    group.add_argument("--sampling-rate", metavar="HZ", type=_real(above=0), help="of the records (default: 100)")
+            group.add_argument("--size", dest="images.size", type=_as_int, default=argparse.SUPPRESS, help=words)
+    group.add_argument("--sampling-rate", metavar="HZ", type=_hertz, help="of the records (default: 100)")
     if "signals" in kinds:
         words = "short for --signals.leads, or --images.leads of a model without signals"
         group.add_argument("--leads", metavar="LEADS", type=_leads, help=words)
@@ -298,26 +235,79 @@ def _add_skip_bad(parser: argparse.ArgumentParser, place: str) -> None:
     parser.add_argument("--skip-bad", action="store_true", help=words)
 
 
+_as_int, _as_float = (functools.partial(flags.number, kind) for kind in (int, float))
+
+
 def _whole(least: int, most: int) -> Callable[[str], int]:
-    return _number(int, lambda number: least <= number <= most, f"a whole number from {least} to {most}")
-
-
-def _real(least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> Callable[[str], float]:
-    limits = {"of at least": least, "above": above, "below": below}
-    words = " and ".join(f"{word} {limit}" for word, limit in limits.items() if math.isfinite(limit))
-    return _number(float, lambda number: least <= number < below and above < number, f"a number {words}")
+    return _number(int, lambda number: is_whole(number, least, most), f"a whole number from {least} to {most}")
 
 
 def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Callable[[str], float]:
     def convert(text: str) -> float:
-        try:
-            # Python would also take 1_000, and the digits of other scripts.
-            number = kind(text) if text.isascii() and "_" not in text else math.nan
-        except ValueError:
-            number = math.nan
-        # Written so that NaN fails too.
+        number = flags.number(kind, text)
         if not is_right(number):
             raise argparse.ArgumentTypeError(f"{shown(text)} isn't allowed; it must be {allowed}")
         return number
 
     return convert
+
+
+_hertz = _number(float, lambda number: is_real(number, 0), "a number above 0")
+
+
+class _Former(argparse.Action):
+    """A hidden option under the name that it had, which warns with the new one."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **how):
+        super().__init__(option_strings, dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **how)
+
+    def __call__(self, parser: object, options: argparse.Namespace, value: object, option: str | None = None) -> None:
+        warnings.warn(f"{option} is called --{self.dest.replace('_', '-')} now", EcgCourseWarning, stacklevel=2)
+        setattr(options, self.dest, value)
+
+
+COMMANDS = {
+    "practice": (
+        "write the synthetic practice set, in the layout of PTB-XL",
+        "python -m ecgcourse practice my-practice --records 100",
+        "stopped; nothing was written",
+        _practice_options,
+    ),
+    "download": (
+        "download PTB-XL or its first records, or what is missing of them, and check every file",
+        "python -m ecgcourse download PTB-XL --records 500",
+        GOES_ON,
+        _download_options,
+    ),
+    "import-original": (
+        "write the pickled arrays of the original repository as .npy files, running nothing that is in them",
+        "python -m ecgcourse import-original Processed arrays",
+        "stopped; nothing was written",
+        _import_original_options,
+    ),
+    "images": (
+        "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …",
+        "python -m ecgcourse images PTB-XL my-images --partition all",
+        GOES_ON,
+        _images_options,
+    ),
+    "train": (
+        "train a model, and keep the weights with the lowest validation loss",
+        "python -m ecgcourse train PTB-XL --optimizer adam --learning-rate 0.0001 --out runs/adam",
+        "stopped; nothing was trained yet",
+        _train_options,
+    ),
+    "evaluate": (
+        "evaluate the best weights of a run, with the thresholds that it fitted on its validation set",
+        "python -m ecgcourse evaluate runs/first --data PTB-XL --json metrics.json",
+        "stopped; the same command starts anew, with what was read of the data",
+        _evaluate_options,
+    ),
+    "predict": (
+        "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
+        "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv",
+        "stopped; nothing was written",
+        _predict_options,
+    ),
+}
+"""What each command does, an example, what it says when it is stopped, and its options."""

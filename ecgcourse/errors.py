@@ -55,8 +55,13 @@ def is_real(value: object, above: float) -> bool:
 def check_name(name: object, known: Sequence[str], words: str) -> None:
     """Raise SettingError unless a name is one of those `known`; `words` begin the message, such as "no setting is"."""
     if name not in known:
-        close = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
-        raise SettingError(f"{words} called {shown(name)}; did you mean {close[0]!r}? All are: {', '.join(known)}")
+        meant = closest(name, known)
+        raise SettingError(f"{words} called {shown(name)}; did you mean {meant!r}? All are: {', '.join(known)}")
+
+
+def closest(name: object, known: Sequence[str]) -> str:
+    """Return the one of some names that is most like another one."""
+    return difflib.get_close_matches(str(name), known, n=1, cutoff=0)[0]
 
 
 def shown(value: object, longest: int = 80) -> str:

@@ -13,7 +13,6 @@ of finished trainings are kept in runs/, so that a run that was stopped goes on 
 
 import argparse
 import dataclasses
-import difflib
 import hashlib
 import json
 import os
@@ -31,10 +30,10 @@ from scipy.special import expit, logit
 
 from ecgcourse import datasets, metrics, models, practice, ptbxl, training
 from ecgcourse.analysis.stacking import Stacking
-from ecgcourse.errors import EcgCourseError, SettingError
+from ecgcourse.errors import EcgCourseError, SettingError, check_name
 from ecgcourse.recipe import Recipe
-from ecgcourse.support.files import whole_file
-from ecgcourse.support.workers import spread
+from ecgcourse.support.files import atomic_write
+from ecgcourse.support.workers import parallel_map
 
 HERE = Path(__file__).resolve().parent
 RESULTS, RUNS = HERE / "results", HERE / "runs"
@@ -154,11 +153,7 @@ def read(path: Path) -> Experiment:
 
 def _check_keys(found: dict, known: "tuple | list", where: object) -> None:
     for name in found:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise SettingError(
-                f"{where}: no key is called {name!r}; did you mean {close!r}? All are: {', '.join(known)}"
-            )
+        check_name(name, known, f"{where}: no key is")
 
 
 def _check_seeds(seeds: object, where: object) -> None:
@@ -200,7 +195,7 @@ def _made(arm: Arm) -> torch.nn.Module:
     changed = {
         name: dataclasses.replace(part, **getattr(arm, name)) for name, part in parts.items() if part is not None
     }
-    settings = {name: value for name, value in settings.items() if name not in ("leads", "size")}
+    settings = {name: value for name, value in settings.items() if name not in ("leads", "image_size")}
     return models.create(arm.model, dataclasses.replace(own, **changed), **settings)
 
 
@@ -215,7 +210,9 @@ def train_and_judge(arm: Arm, seed: int, data: "Records", train: np.ndarray, tes
     if model.settings.get("freeze"):
         # Parts that stay as they are have to know something first.
         parts = {name: getattr(model, name) for name in ("signal_model", "image_model")}
-        model.adopt(**{name: _trained(_part(model, part), config, data, train) for name, part in parts.items()})
+        model.load_pretrained(
+            **{name: _trained(_part(model, part), config, data, train) for name, part in parts.items()}
+        )
     training.fit(model, _prepared(model, config, data, train), None, config)
     test_set = _prepared(model, config, data, test)
     return training.predict(model, test_set, config.batch_size, config.device, config.precision)[1]
@@ -244,7 +241,9 @@ def _digest(made_of: list, more: bytes = b"") -> str:
 def _part(whole: torch.nn.Module, part: torch.nn.Module) -> Callable[[], torch.nn.Module]:
     """What makes a part of a fusion alone, fed as it is there."""
     kinds = {name: getattr(whole.recipe, name) for name in part.inputs}
-    settings = {name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "size")}
+    settings = {
+        name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "image_size")
+    }
     return lambda: models.create(recipe=Recipe(**kinds), **settings)
 
 
@@ -261,7 +260,7 @@ def _prepared(
     model: torch.nn.Module, config: training.TrainConfig, data: "Records", rows: np.ndarray | slice
 ) -> datasets.AnyDataset:
     place = training.pick_device(config.device)
-    return datasets.prepare(data.voltages[rows], data.labels[rows], device=place, recipe=model.recipe)
+    return datasets.from_arrays(data.voltages[rows], data.labels[rows], device=place, recipe=model.recipe)
 
 
 @dataclass(frozen=True)
@@ -297,7 +296,7 @@ def probabilities(arm: Arm, seed: int, data: Records, cross_validated: bool) -> 
     path = _place(arm, seed, data, cross_validated)
     if not path.exists():
         found = np.concatenate([train_and_judge(arm, seed, data, *split) for split in splits])
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             np.save(temporary, found)
     return y_true, np.load(path, allow_pickle=False)
 
@@ -318,7 +317,7 @@ def train_all(experiment: Experiment, data: Records, cross_validated: bool, proc
             # One after the other, on all cores: the processes would each train their own.
             _pretrained(arm)
     threads = max(1, (os.cpu_count() or 1) // processes)
-    finished = spread(_train_one, [(threads, *each) for each in missing], processes)
+    finished = parallel_map(_train_one, [(threads, *each) for each in missing], processes)
     for number, _ in enumerate(finished, start=1):
         print(f"{number} of {len(missing)} trainings", flush=True)
 
@@ -523,7 +522,7 @@ def main() -> int:
     except EcgCourseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    with whole_file(RESULTS / f"{options.name}_{data.name}{'_cv' if options.cv else ''}.csv") as temporary:
+    with atomic_write(RESULTS / f"{options.name}_{data.name}{'_cv' if options.cv else ''}.csv") as temporary:
         rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.4f")
     return 0
 

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from mirror import Mirror, write_tree
 
-from ecgcourse import practice, ptbxl
+from ecgcourse import practice, ptbxl, transfer
 
 # The same examples every time, and nothing kept on the disk. HYPOTHESIS_PROFILE=thorough looks for new ones.
 _USUAL = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
@@ -57,7 +57,9 @@ def ptbxl_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mirror(ptbxl_tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    """A server of it on this machine."""
+    """A server of it on this machine, which is asked again soon."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(transfer, "RETRY", transfer.RETRY.new(total=3, backoff_factor=0.01, backoff_jitter=0))
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.4)
     with Mirror(ptbxl_tree) as served:
         yield served

@@ -100,9 +100,9 @@ _WORD = re.compile(rb"[^\s,:;{}()\[\]\"'/=]+")
 class Small(nn.Module):
     """Mean grey levels and two linear layers: checkpoints of a few kilobytes."""
 
-    def __init__(self, filters: int = 4, size: int = SIZE, dropout: float = 0.0, initialisation: str = "pytorch"):
+    def __init__(self, filters: int = 4, image_size: int = SIZE, dropout: float = 0.0, init: str = "pytorch"):
         super().__init__()
-        self.settings = {"filters": filters, "size": size, "dropout": dropout, "initialisation": initialisation}
+        self.settings = {"filters": filters, "image_size": image_size, "dropout": dropout, "init": init}
         self.layers = nn.Sequential(nn.Linear(9, filters), nn.ReLU(), nn.Linear(filters, 4))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -27,9 +27,9 @@ WATCH = os.WEXITED | os.WNOHANG | os.WNOWAIT
 class Small(nn.Module):
     """The mean grey level of each channel, dropout, two linear layers."""
 
-    def __init__(self, size: int, dropout: float = 0.3):
+    def __init__(self, image_size: int, dropout: float = 0.3):
         super().__init__()
-        self.settings = {"size": size, "dropout": dropout}
+        self.settings = {"image_size": image_size, "dropout": dropout}
         self.layers = nn.Sequential(nn.Linear(9, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 4))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ def start(command: list[str]) -> int:
 
 def is_writing(out: Path) -> bool:
     """Whether a killed process has left a file half-way."""
-    return any(path.is_dir() and path.name.startswith(".") for path in out.glob(".*"))
+    return any(".partial" in path.name for path in out.glob(".*"))
 
 
 def rain(data: Path, out: Path, every: int, kills: int, seed: int) -> tuple[int, int]:

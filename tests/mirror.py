@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from ecgcourse import practice
-from ecgcourse.records.transfer import Patience
 
-QUICK = Patience(tries=4, first_wait=0.01, longest_wait=0.05, timeout=0.4)
 PREFIX = "/files/ptb-xl/1.0.3/"
 N_RECORDS = 24
 

@@ -89,7 +89,7 @@ def read_history(places: Places) -> None:
 
 
 def read_thresholds(places: Places) -> None:
-    found, _ = cli._thresholds(models.create("compact", size=16), places.run / runs.THRESHOLDS)
+    found, _ = cli._thresholds(models.create("compact", image_size=16), places.run / runs.THRESHOLDS)
     assert found.shape == (4,) and ((found >= 0) & (found <= 1)).all()
 
 
@@ -98,7 +98,9 @@ def read_settings(places: Places) -> None:
 
 
 def read_starts(places: Places) -> None:
-    assert all(start["torchrun"] is None or isinstance(start["torchrun"], str) for start in runs.starts(places.run))
+    assert all(
+        start["torchrun"] is None or isinstance(start["torchrun"], str) for start in runs.process_starts(places.run)
+    )
 
 
 class Kind(NamedTuple):
@@ -211,7 +213,7 @@ def pickled(content: object) -> bytes:
 # Files of nested values, and how such values are read from bytes and turned into bytes.
 NESTED = {
     **dict.fromkeys(("download mark", "notes on images", "thresholds", "settings", "starts"), (json.loads, encode)),
-    **dict.fromkeys(("best weights", "last state"), (lambda content: torch.load(io.BytesIO(content)), pickled)),
+    "best weights": (lambda content: torch.load(io.BytesIO(content)), pickled),
 }
 
 

@@ -13,7 +13,7 @@ import torch
 
 from ecgcourse import cli_asked, distributed, ptbxl, runs
 from ecgcourse.errors import SettingError
-from ecgcourse.learning.distributed import Team
+from ecgcourse.learning.distributed import DistributedContext
 
 TESTS = Path(__file__).parent
 SCRIPT = str(TESTS / "torchrun_training.py")
@@ -82,7 +82,7 @@ def test_two_processes_learn_what_one_does_with_the_real_network(practice_root: 
     assert_learned_the_same(tmp_path / "two", tmp_path / "one")
     # One of the two speaks: each line once, and the same lines as one process alone.
     assert [line.split()[0] for line in out.splitlines()] == [line.split()[0] for line in expected.splitlines()]
-    assert runs.starts(tmp_path / "two")[0]["processes"] == 2
+    assert runs.process_starts(tmp_path / "two")[0]["processes"] == 2
     thresholds = [json.loads((tmp_path / name / runs.THRESHOLDS).read_text())["thresholds"] for name in ("one", "two")]
     np.testing.assert_allclose(*[list(each.values()) for each in thresholds], rtol=1e-4)
 
@@ -95,7 +95,7 @@ def test_after_a_kill_torchrun_starts_the_processes_again_and_they_go_on(
     words = [SCRIPT, *train(practice_root, out, SMALL, "--checkpoint-every", "2")]
     end(start(words, processes=2, restarts=1, KILL_AT=str(2 * steps + 4)))
     assert_learned_the_same(out, alone)
-    begun = [(each["epochs_done"], each["steps_done"]) for each in runs.starts(out)]
+    begun = [(each["epochs_done"], each["steps_done"]) for each in runs.process_starts(out)]
     assert begun == [(0, 0), (2, 2)]
 
 
@@ -106,7 +106,7 @@ def test_a_run_of_two_processes_goes_on_in_one_and_back(alone: Path, practice_ro
     end(start([SCRIPT, *train(practice_root, out, SMALL, "--epochs", "4", "--resume")]))
     end(start([SCRIPT, *train(practice_root, out, SMALL, "--resume")], processes=2))
     assert_learned_the_same(out, alone)
-    assert [(each["epochs_done"], each["processes"]) for each in runs.starts(out)] == [(0, 2), (2, 1), (4, 2)]
+    assert [(each["epochs_done"], each["processes"]) for each in runs.process_starts(out)] == [(0, 2), (2, 1), (4, 2)]
 
 
 def test_a_failure_is_told_once_and_a_silent_process_is_not_waited_for(practice_root: Path, tmp_path: Path):
@@ -133,16 +133,16 @@ def test_wrong_words_are_told_once(practice_root: Path, tmp_path: Path):
 
 
 def test_alone_everything_is_free():
-    team = distributed.team()
+    context = distributed.context()
     values = torch.arange(6.0).reshape(3, 2)
-    assert team == Team(0, 1) and team.is_first and team.weight(5) == 1.0
-    assert torch.equal(team.merge(values), values) and len(team.gather(values)) == 1
-    team.require_same("anything", "text")
+    assert context == DistributedContext(0, 1) and context.is_first and context.loss_scale(5) == 1.0
+    assert torch.equal(context.gather_interleaved(values), values) and len(context.gather(values)) == 1
+    context.assert_same_across_ranks("anything", "text")
     model = torch.nn.Linear(2, 2)
-    assert distributed.wrapped(model, torch.device("cpu")) is model
-    with distributed.joined("cpu") as joined:
-        assert joined == team
-    assert distributed.own_device("auto") == "auto"
+    assert distributed.wrap_ddp(model, torch.device("cpu")) is model
+    with distributed.process_group("cpu") as joined:
+        assert joined == context
+    assert distributed.local_device("auto") == "auto"
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ def test_each_process_has_a_gpu_of_its_own(name: str, cuda: bool, own: str, monk
     for variable in ("TORCHELASTIC_RUN_ID", "LOCAL_RANK"):
         monkeypatch.setenv(variable, "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    assert distributed.own_device(name) == own
+    assert distributed.local_device(name) == own
 
 
 @pytest.mark.parametrize("name", ["mps", "cuda:1"])
 def test_one_device_for_several_processes_is_refused(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setattr(distributed, "team", lambda: Team(0, 2))
+    monkeypatch.setattr(distributed, "context", lambda: DistributedContext(0, 2))
     with pytest.raises(SettingError, match="each takes its own GPU"):
         distributed._check_device(name)
 

@@ -95,7 +95,7 @@ def test_unknown_keys_and_impossible_arms_are_refused(run, tmp_path: Path, old: 
 
 
 def test_a_model_is_made_for_the_recipe_of_its_arm(run):
-    made = run._made(run.Arm(model="compact", settings={"size": 64}, images={"fields": ["RP"], "crop": 128}))
+    made = run._made(run.Arm(model="compact", settings={"image_size": 64}, images={"fields": ["RP"], "crop": 128}))
     assert made.recipe.images == run.datasets.ImageRecipe(size=64, fields=("RP",), crop=128)
     assert made.settings["in_channels"] == 3
 
@@ -166,7 +166,7 @@ model = "late_fusion"
 signal = "cnn1d"
 image = "compact"
 hidden = 8
-size = 16
+image_size = 16
 freeze = true
 signal_settings = { filters = 2 }
 image_settings = { filters = 2 }
@@ -232,7 +232,7 @@ def test_pretraining_takes_the_practice_set_and_every_seed_goes_on_from_it(
 
 
 def test_frozen_parts_are_not_pretrained(run):
-    arm = run.Arm(model="late_fusion", settings={"freeze": True, "size": 67}, pretraining={"epochs": 1})
+    arm = run.Arm(model="late_fusion", settings={"freeze": True, "image_size": 67}, pretraining={"epochs": 1})
     with pytest.raises(SettingError, match="here: frozen parts and pretraining don't go together"):
         run._try(arm, {}, "here")
 

@@ -261,7 +261,7 @@ def records():
 
 
 def test_over_time_is_the_method_and_the_way_back(records):
-    images = datasets.prepare(*records, size=32)
+    images = datasets.from_arrays(*records, size=32)
     model = settled("compact")
     found = explain.over_time(model, images, slice(1, 6), "CD", batch_size=2, steps=5)
     whole = explain.integrated_gradients(model, images[[1, 2, 3, 4, 5]][0], "CD", steps=5)
@@ -270,11 +270,11 @@ def test_over_time_is_the_method_and_the_way_back(records):
 
 def test_over_time_shares_a_map_among_leads(records):
     model = settled("resnet1d")
-    data = datasets.prepare(*records, images=None, signals=models.signal_recipe(model))
+    data = datasets.from_arrays(*records, images=None, signals=models.signal_recipe(model))
     found = explain.over_time(model, data, [0, 3], "MI", method="grad_cam")
     heat = explain.grad_cam(model, data[[0, 3]][0], "MI")
     np.testing.assert_allclose(found, np.repeat(heat, 3, axis=1) / 3)
-    images = datasets.prepare(*records, size=32, images=datasets.ImageRecipe(fields=("RP",)))
+    images = datasets.from_arrays(*records, size=32, images=datasets.ImageRecipe(fields=("RP",)))
     model = small("compact", in_channels=3).eval()
     found = explain.over_time(model, images, [0, 3], "MI", method="grad_cam")
     heat = explain.grad_cam(model, images[[0, 3]][0], "MI")
@@ -284,7 +284,7 @@ def test_over_time_shares_a_map_among_leads(records):
 
 def test_signals_and_images_add_up(records):
     model = settled("gated_fusion")
-    data = datasets.prepare(*records, size=32, signals=models.signal_recipe(model))
+    data = datasets.from_arrays(*records, size=32, signals=models.signal_recipe(model))
     found = explain.over_time(model, data, [0, 1], "HYP", steps=300)
     inputs = [data[[0, 1]][0][0], datasets.to_float(data[[0, 1]][0][1])]
     expected = logits(model, inputs, 3) - logits(model, [torch.zeros_like(each) for each in inputs], 3)
@@ -449,10 +449,10 @@ def test_bad_data(call, words):
 
 def test_images_that_do_not_say_what_they_show_are_refused(records):
     for crops in (1, 2):
-        cropped = datasets.prepare(*records, size=32, images=datasets.ImageRecipe(crop=64, eval_crops=crops))
+        cropped = datasets.from_arrays(*records, size=32, images=datasets.ImageRecipe(crop=64, eval_crops=crops))
         with pytest.raises(SettingError, match="crops"):
             explain.over_time(small("compact"), cropped, [0], "MI")
     recipe = signals.SignalRecipe(leads=("I", "II", "V1", "V2"), scaling="millivolt")
-    both = datasets.prepare(*records, size=32, signals=recipe)
+    both = datasets.from_arrays(*records, size=32, signals=recipe)
     with pytest.raises(SettingError, match="different leads"):
         explain.over_time(small("gated_fusion"), both, [0], "MI")

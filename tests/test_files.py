@@ -16,43 +16,31 @@ from ecgcourse.errors import DataError, StorageError
 SERVER = multiprocessing.get_context("forkserver")
 
 
-def test_a_whole_file_appears_with_its_parents_and_nothing_else(tmp_path):
+def test_a_file_appears_whole_with_its_parents_and_nothing_else(tmp_path):
     target = tmp_path / "new" / "folder" / "table.csv"
-    with files.whole_file(target) as temporary:
-        temporary.write_text("a,b")
-        assert temporary.suffix == ".csv"
-        assert not target.exists()
-    assert target.read_text() == "a,b"
-    assert list(target.parent.iterdir()) == [target]
+    for text in ("old", "new"):
+        with files.atomic_write(target) as temporary:
+            temporary.write_text(text)
+            assert temporary.suffix == ".csv"
+            assert text == "new" or not target.exists()
+        assert target.read_text() == text
+        assert list(target.parent.iterdir()) == [target]
+    (tmp_path / "plain").write_text("")
+    assert target.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_file_leaves_the_old_one(tmp_path, interruption):
     target = tmp_path / "table.csv"
     target.write_text("old")
-    with pytest.raises(interruption), files.whole_file(target) as temporary:
+    with pytest.raises(interruption), files.atomic_write(target) as temporary:
         temporary.write_text("half")
         raise interruption
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_whole_file_replaces_the_old_one(tmp_path):
-    target = tmp_path / "table.csv"
-    target.write_text("old")
-    with files.whole_file(target) as temporary:
-        temporary.write_text("new")
-    assert target.read_text() == "new"
-
-
-def test_a_new_file_has_ordinary_permissions(tmp_path):
-    (tmp_path / "plain").write_text("")
-    with files.whole_file(tmp_path / "whole") as temporary:
-        temporary.write_text("")
-    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-@pytest.mark.parametrize("write", [files.whole_file, files.whole_folder])
+@pytest.mark.parametrize("write", [files.atomic_write, files.atomic_folder])
 def test_a_place_that_cannot_be_written_is_named(tmp_path, write):
     (tmp_path / "blocked").write_text("a file where a folder is needed")
     with pytest.raises(DataError, match="blocked.*choose a folder"), write(tmp_path / "blocked" / "out"):
@@ -60,14 +48,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, write):
 
 
 def test_a_full_disk_is_told_as_such(tmp_path):
-    with pytest.raises(DataError, match="No space left on device"), files.whole_file(tmp_path / "table.csv"):
+    with pytest.raises(DataError, match="No space left on device"), files.atomic_write(tmp_path / "table.csv"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_whole_folder_appears_at_once(tmp_path):
     target = tmp_path / "parent" / "data"
-    with files.whole_folder(target) as temporary:
+    with files.atomic_folder(target) as temporary:
         (temporary / "sub").mkdir()
         (temporary / "sub" / "record.dat").write_bytes(b"1")
         assert not target.exists()
@@ -77,13 +65,13 @@ def test_a_whole_folder_appears_at_once(tmp_path):
 
 def test_a_whole_folder_takes_the_place_of_an_empty_one(tmp_path):
     (tmp_path / "data").mkdir()
-    with files.whole_folder(tmp_path / "data") as temporary:
+    with files.atomic_folder(tmp_path / "data") as temporary:
         (temporary / "record.dat").write_bytes(b"1")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["record.dat"]
 
 
 def test_an_interrupted_folder_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), files.whole_folder(tmp_path / "data") as temporary:
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "data") as temporary:
         (temporary / "record.dat").write_bytes(b"1")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -97,35 +85,24 @@ def test_a_whole_folder_never_replaces_anything(tmp_path, kind):
     else:
         target.mkdir()
         (target / "mine").write_text("mine")
-    with pytest.raises(DataError, match="already exists"), files.whole_folder(target):
+    with pytest.raises(DataError, match="already exists"), files.atomic_folder(target):
         raise AssertionError("the body must not run")
     assert (target if kind == "file" else target / "mine").read_text() == "mine"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_files_that_belong_together_come_in_the_order_named(tmp_path, monkeypatch):
-    moved = []
-    replace = os.replace
-    monkeypatch.setattr(os, "replace", lambda old, new: moved.append(Path(new).name) or replace(old, new))
-    with files.whole_files(tmp_path / "new", ["a.dat", "a.hea"]) as place:
-        for name in ("a.hea", "a.dat"):
-            (place / name).write_text(name)
-        assert [path.name for path in (tmp_path / "new").iterdir() if not path.name.startswith(".")] == []
-    assert moved == ["a.dat", "a.hea"]
-    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == {n: n for n in moved}
-
-
 # --- what is cut short
 
 
-def fill(target: Path, settings: object, names: str, stop: BaseException | None = None) -> list[str]:
+def fill(target: Path, seed: int, names: str, stop: BaseException | None = None) -> list[str]:
     """Write a file for each letter that isn't there yet, then stop or end; return what was written."""
     written = []
-    with files.whole_folder(target, settings=settings) as folder:
+    with files.atomic_folder(target, resumes=lambda folder: (folder / f"seed {seed}").exists()) as folder:
+        (folder / f"seed {seed}").touch()
         for name in names:
             if not (folder / name).exists():
-                with files.whole_file(folder / name) as temporary:
-                    temporary.write_text(f"{name} {settings}")
+                with files.atomic_write(folder / name) as temporary:
+                    temporary.write_text(f"{name} {seed}")
                 written.append(name)
         if stop is not None:
             raise stop
@@ -138,28 +115,38 @@ CUTS = [KeyboardInterrupt(), OSError(28, "No space left on device"), StorageErro
 @pytest.mark.parametrize("stop", CUTS)
 def test_a_folder_that_was_cut_short_is_gone_on_with(tmp_path, stop):
     with pytest.raises((KeyboardInterrupt, StorageError)):
-        fill(tmp_path / "data", [1], "ab", stop)
+        fill(tmp_path / "data", 1, "ab", stop)
     assert not (tmp_path / "data").exists()
-    assert fill(tmp_path / "data", (1,), "abc") == ["c"]
-    assert {path.name: path.read_text() for path in (tmp_path / "data").iterdir()} == {
-        "a": "a [1]",
-        "b": "b [1]",
-        "c": "c (1,)",
-    }
+    assert fill(tmp_path / "data", 1, "abc") == ["c"]
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"seed 1", "a", "b", "c"}
     assert list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
-def test_what_other_settings_left_is_not_mixed_in(tmp_path):
+def test_what_has_another_origin_is_not_mixed_in(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        fill(tmp_path / "data", {"seed": 1}, "ab", KeyboardInterrupt())
-    assert fill(tmp_path / "data", {"seed": 2}, "bc") == ["b", "c"]
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["b", "c"]
+        fill(tmp_path / "data", 1, "ab", KeyboardInterrupt())
+    assert fill(tmp_path / "data", 2, "bc") == ["b", "c"]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["b", "c", "seed 2"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+
+
+def test_helpers_of_a_killed_process_do_not_mix_in(tmp_path):
+    """They live a little longer, and go on writing where it did."""
+    left = tmp_path / ".data.partial-0"
+    left.mkdir()
+    with files.atomic_folder(tmp_path / "data") as folder:
+        assert not left.exists() and folder != left
+        left.mkdir()
+        (left / "late").touch()
+    assert list((tmp_path / "data").iterdir()) == []
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "data"):
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
 def test_an_error_in_the_work_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="bad record"):
-        fill(tmp_path / "data", {}, "ab", DataError("bad record"))
+        fill(tmp_path / "data", 1, "ab", DataError("bad record"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,18 +174,18 @@ def in_a_process(work: Callable, *arguments: object) -> int:
 
 def fill_and_die(target: Path, count: int) -> None:
     die_at(count)
-    fill(target, {"seed": 1}, "abc")
+    fill(target, 1, "abc")
 
 
 def rewrite_and_die(target: Path, count: int) -> None:
     die_at(count)
-    with files.whole_file(target) as temporary:
+    with files.atomic_write(target) as temporary:
         temporary.write_text("new" * 10_000)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_killed_at_any_change_of_the_disk_a_folder_is_whole_or_absent(tmp_path):
-    fill(tmp_path / "expected", {"seed": 1}, "abc")
+    fill(tmp_path / "expected", 1, "abc")
     expected = {path.name: path.read_text() for path in (tmp_path / "expected").iterdir()}
     ends = []
     while 0 not in ends:
@@ -206,7 +193,7 @@ def test_killed_at_any_change_of_the_disk_a_folder_is_whole_or_absent(tmp_path):
         target = tmp_path / str(len(ends)) / "data"
         ends.append(in_a_process(fill_and_die, target, len(ends) + 1))
         if not target.exists():
-            fill(target, {"seed": 1}, "abc")
+            fill(target, 1, "abc")
         assert {path.name: path.read_text() for path in target.iterdir()} == expected
         if ends[-1] == 0:
             assert list(target.parent.iterdir()) == [target]
@@ -220,13 +207,14 @@ def test_killed_at_any_change_of_the_disk_a_file_is_old_or_new(tmp_path):
         target.write_text("old")
         ends.append(in_a_process(rewrite_and_die, target, len(ends) + 1))
         found.add(target.read_text())
-        assert len(list(tmp_path.iterdir())) <= 3  # the file, one place, one lock: leftovers never add up
+        assert len(list(tmp_path.iterdir())) <= 3  # the file, one half, one lock: leftovers never add up
     assert list(tmp_path.iterdir()) == [target] and found == {"old", "new" * 10_000}
     assert set(ends[:-1]) == {-signal.SIGKILL} and len(ends) > 5
 
 
 def hold(path: Path, held, go) -> None:
-    with files.workplace(path, settings={}):
+    with files.atomic_folder(path) as folder:
+        (folder / "theirs").touch()
         held.set()
         go.wait(60)
 
@@ -247,18 +235,18 @@ def elsewhere(tmp_path):
 def test_two_processes_do_not_write_the_same(tmp_path, elsewhere):
     process, go = elsewhere
     with pytest.raises(DataError, match="data is being written by another process"):
-        fill(tmp_path / "data", {}, "a")
+        fill(tmp_path / "data", 1, "a")
     go.set()
-    with files.workplace(tmp_path / "data", wait=60) as place:
-        assert list(place.iterdir()) == []
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match="already exists"), files.atomic_folder(tmp_path / "data", wait=60):
+        raise AssertionError("the body must not run")
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
 def test_a_killed_process_holds_nothing(tmp_path, elsewhere):
     process, _ = elsewhere
     process.kill()
     process.join(60)
-    assert fill(tmp_path / "data", {}, "a") == ["a"]
+    assert fill(tmp_path / "data", 1, "a") == ["a"]
     assert list(tmp_path.iterdir()) == [tmp_path / "data"]
 
 
@@ -305,6 +293,14 @@ def test_what_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError, match="a.json can't be read as JSON"):
         files.read_json(tmp_path / "a.json")
+
+
+def test_json_comes_back_and_what_is_none_is_not_written(tmp_path):
+    files.write_json(tmp_path / "a.json", {"a": [1, 0.5, None, "é"]})
+    assert files.read_json(tmp_path / "a.json") == {"a": [1, 0.5, None, "é"]}
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert files.read_json(tmp_path / "a.json") == {"a": [1, 0.5, None, "é"]}
 
 
 # --- the cache

@@ -74,8 +74,8 @@ def test_weights_of_image_fusion():
 def test_weights_of_gated_fusion():
     one = count("compact", in_channels=3) - linear(256, 4)
     signal = count("resnet1d") - linear(256, 4)
-    gates_and_views = linear(4 * 256, 4 * 128) + 4 * linear(256, 128)
-    assert count("gated_fusion") == signal + 3 * one + gates_and_views + linear(128, 4)
+    gates_and_projections = linear(4 * 256, 4 * 128) + 4 * linear(256, 128)
+    assert count("gated_fusion") == signal + 3 * one + gates_and_projections + linear(128, 4)
 
 
 # --- what they calculate
@@ -83,7 +83,7 @@ def test_weights_of_gated_fusion():
 
 def test_late_fusion_sees_probabilities_of_both():
     torch.manual_seed(0)
-    model = models.create("late_fusion", **SMALL_PARTS, hidden=8, size=67).eval()
+    model = models.create("late_fusion", **SMALL_PARTS, hidden=8, image_size=67).eval()
     signals, images = RECORDS
     seen = torch.cat([torch.sigmoid(model.signal_model(signals)), torch.sigmoid(model.image_model(images))], dim=1)
     hidden = functional.linear(seen, model.joint_layers[0].weight, model.joint_layers[0].bias).relu()
@@ -92,7 +92,7 @@ def test_late_fusion_sees_probabilities_of_both():
 
 def test_image_fusion_looks_at_each_lead_with_the_same_network():
     torch.manual_seed(0)
-    model = models.create("image_fusion", image="compact", size=67).eval()
+    model = models.create("image_fusion", image="compact", image_size=67).eval()
     images = RECORDS[1]
     each = [model.image_model.embed(images[:, 3 * lead : 3 * lead + 3]) for lead in range(3)]
     torch.testing.assert_close(model.embed(images), torch.cat(each, dim=1))
@@ -100,7 +100,7 @@ def test_image_fusion_looks_at_each_lead_with_the_same_network():
 
 def test_gated_fusion_is_that_of_its_equation():
     torch.manual_seed(0)
-    model = models.create("gated_fusion", width=8, size=67).eval()
+    model = models.create("gated_fusion", width=8, image_size=67).eval()
     signals, images = RECORDS
     # Channels are lead-major: GAF of I, MTF of I, RP of I, GAF of II, …
     fields = [images[:, [0, 3, 6]], images[:, [1, 4, 7]], images[:, [2, 5, 8]]]
@@ -121,10 +121,10 @@ def test_gated_fusion_is_that_of_its_equation():
 @pytest.mark.parametrize("name", ["early_fusion", "joint_fusion", "late_fusion"])
 def test_trained_parts_are_taken_over_as_copies(name):
     torch.manual_seed(0)
-    fused = models.create(name, **SMALL_PARTS, hidden=8, size=67).eval()
+    fused = models.create(name, **SMALL_PARTS, hidden=8, image_size=67).eval()
     signal = part("gru", SMALL_PARTS, "signal", leads=3, n_classes=4).eval()
-    image = part("alexnet", SMALL_PARTS, "image", in_channels=9, n_classes=4, size=67).eval()
-    fused.adopt(signal, image)
+    image = part("alexnet", SMALL_PARTS, "image", in_channels=9, n_classes=4, image_size=67).eval()
+    fused.load_pretrained(signal, image)
     torch.testing.assert_close(fused.signal_model.embed(RECORDS[0]), signal.embed(RECORDS[0]))
     torch.testing.assert_close(fused.image_model.last_map(RECORDS[1]), image.last_map(RECORDS[1]))
     with torch.no_grad():
@@ -133,12 +133,12 @@ def test_trained_parts_are_taken_over_as_copies(name):
 
 
 def test_parts_of_other_settings_are_refused():
-    fused = models.create("late_fusion", **SMALL_PARTS, size=67)
+    fused = models.create("late_fusion", **SMALL_PARTS, image_size=67)
     before = fused.signal_model.rnn.weight_hh_l0.clone()
     with pytest.raises(SettingError, match="make both alike"):
-        fused.adopt(signal_model=models.create("gru", hidden=16))
+        fused.load_pretrained(signal_model=models.create("gru", hidden=16))
     with pytest.raises(SettingError, match="make both alike"):
-        fused.adopt(image_model=torch.nn.Linear(2, 2))
+        fused.load_pretrained(image_model=torch.nn.Linear(2, 2))
     assert torch.equal(fused.signal_model.rnn.weight_hh_l0, before)
 
 
@@ -146,7 +146,7 @@ def test_parts_of_other_settings_are_refused():
 def test_frozen_parts_stay_as_they_are(name):
     torch.manual_seed(0)
     settings = SMALL_PARTS | {"image_settings": {"filters": 2, "dropout": 0.5}}
-    model = models.create(name, **settings, hidden=8, size=67, freeze=True).train()
+    model = models.create(name, **settings, hidden=8, image_size=67, freeze=True).train()
     assert model.training and not model.signal_model.training and not model.image_model.training
     before = {key: weights.clone() for key, weights in model.state_dict().items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -30,7 +30,8 @@ WITH_VALUE = [
     (name, action.option_strings[0])
     for name, parser in COMMANDS.items()
     for action in parser._actions
-    if action.option_strings and action.nargs != 0
+    # The hidden ones are former names, which warn.
+    if action.option_strings and action.nargs != 0 and action.help != argparse.SUPPRESS
 ]
 ARGUMENTS = [
     (name, place)
@@ -87,11 +88,11 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.setenv("ECGCOURSE_DATA", str(practice_root))
-        patch.setattr(practice, "whole_folder", begin)
+        patch.setattr(practice, "atomic_folder", begin)
         patch.setattr(download, "_work_folder", begin)
-        patch.setattr(integrity, "sums_of_folder", begin)
+        patch.setattr(integrity, "folder_checksums", begin)
         patch.setattr(original, "write_arrays", begin)
-        patch.setattr(datasets, "whole_folder", begin)
+        patch.setattr(datasets, "atomic_folder", begin)
         # Before the model is made, which may be as large as the memory.
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)

@@ -1,8 +1,6 @@
 """Weights in the original's own format: right ones are read to the last bit, and nothing else is."""
 
 import pickle
-import zipfile
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -54,10 +52,9 @@ def theirs(request):
 
 @pytest.fixture(scope="module")
 def state():
-    """Of the right names and shapes, in little memory: every weight is the same number."""
+    """Of the right names."""
     with torch.device("meta"):
-        shapes = {name: weights.shape for name, weights in TheirAlexNet(8).state_dict().items()}
-    return {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
+        return dict.fromkeys(TheirAlexNet(8).state_dict(), torch.zeros(1, device="cpu"))
 
 
 def saved(state: object, path: Path) -> Path:
@@ -85,18 +82,11 @@ def test_what_was_read_no_longer_needs_the_file(theirs, tmp_path):
     assert torch.equal(training.load_checkpoint(tmp_path / "best.pt").features[0].bias, network.conv2d_1["bias"])
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "1.6"),
-        (b"PK\x03\x04 and then nothing", "1.6"),
-        (pickle.dumps({"conv2d_1.weight": [1.0]}), "1.6"),
-    ],
-)
-def test_other_files_are_refused(content, words, tmp_path):
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and then nothing", pickle.dumps({"conv2d_1.weight": [1.0]})])
+def test_other_files_are_refused(content, tmp_path):
     path = tmp_path / "alexnet"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=f"{path}.*{words}"):
+    with pytest.raises(CheckpointError, match=f"{path} isn't a checkpoint"):
         load_original(path)
 
 
@@ -108,7 +98,7 @@ def test_no_file_and_a_folder_are_refused(tmp_path):
 
 @pytest.mark.parametrize("content", [[1.0, 2.0], torch.zeros(3), {"conv2d_1.weight": "much"}, "weights"])
 def test_something_else_than_tensors_by_name_is_refused(content, tmp_path):
-    with pytest.raises(CheckpointError, match="isn't the state_dict"):
+    with pytest.raises(CheckpointError, match="weights are missing or no tensors"):
         load_original(saved(content, tmp_path / "alexnet"))
 
 
@@ -135,51 +125,9 @@ def test_a_layer_too_many_is_named(state, tmp_path):
 
 
 def test_few_numbers_that_pretend_to_be_many_are_refused(state, tmp_path):
-    path = saved(state, tmp_path / "alexnet")
-    assert path.stat().st_size < 100_000
-    with pytest.raises(CheckpointError, match="claims 185,337,872 bytes"):
-        load_original(path)
-
-
-def test_a_claim_beyond_all_memory_is_refused(state, tmp_path):
     vast = state | {"conv2d_1.weight": torch.zeros(1).expand(10**15, 9, 11, 11)}
-    with pytest.raises(CheckpointError, match="claims"):
+    with pytest.raises(CheckpointError, match="isn't a checkpoint, or is damaged"):
         load_original(saved(vast, tmp_path / "alexnet"))
-
-
-def test_a_tensor_longer_than_its_bytes_is_refused(tmp_path):
-    """The file says that a tensor has a thousand times the numbers that stand there for it."""
-    path = saved(OrderedDict({"conv2d_1.weight": torch.zeros(7, 7)}), tmp_path / "small")
-    forged = tmp_path / "alexnet"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(forged, "w") as new:
-        for entry in old.infolist():
-            content = old.read(entry)
-            if entry.filename.endswith("data.pkl"):
-                # 49 numbers in rows of 7, as the pickle has them: BININT1 is "K" and one byte.
-                assert content.count(b"K1") == 1 and content.count(b"K\x07K\x07") == 1
-                content = content.replace(b"K1", b"M1\xff").replace(b"K\x07K\x07", b"M\x07\xffK\x07")
-            new.writestr(entry, content)
-    with pytest.raises(CheckpointError, match="alexnet isn't a checkpoint, or is damaged"):
-        load_original(forged)
-
-
-def test_compressed_weights_are_refused(state, tmp_path):
-    packed = tmp_path / "alexnet"
-    with zipfile.ZipFile(saved(state, tmp_path / "plain")) as old:
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
-            for entry in old.infolist():
-                new.writestr(entry.filename, old.read(entry))
-    with pytest.raises(CheckpointError, match="compressed"):
-        load_original(packed)
-
-
-def test_a_file_cut_short_is_refused(state, tmp_path):
-    path = saved(state, tmp_path / "alexnet")
-    content = path.read_bytes()
-    for length in (len(content) // 2, len(content) - 30):
-        path.write_bytes(content[:length])
-        with pytest.raises(CheckpointError, match=str(path)):
-            load_original(path)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +140,6 @@ def test_a_file_cut_short_is_refused(state, tmp_path):
         ("conv2d_1.bias", torch.zeros(2, 3), r"conv2d_1.\w+ has the shape"),
         ("conv2d_2.bias", torch.zeros(17), r"conv2d_2.bias has the shape \(17,\)"),
         ("conv2d_2.bias", torch.full((16,), torch.nan), "finite"),
-        ("conv2d_2.bias", torch.zeros(16, dtype=torch.int64), "finite"),
     ],
 )
 @pytest.mark.parametrize("theirs", [8], indirect=True)

@@ -503,46 +503,21 @@ def test_other_rows_and_another_rate_have_their_own_cache(folder, cache):
     assert len(list(cache.iterdir())) == 3
 
 
-def stop_reading_at(monkeypatch, count, interruption):
-    read, calls = wfdb.rdrecord, []
-
-    def interrupted(*args, **settings):
-        calls.append(args)
-        if len(calls) == count:
-            raise interruption
-        return read(*args, **settings)
-
-    monkeypatch.setattr(wfdb, "rdrecord", interrupted)
-
-
-def test_an_interrupted_reading_is_gone_on_with(folder, cache, monkeypatch):
-    expected = ptbxl.read_signals(folder, many(folder), cache=False)
-    with monkeypatch.context() as patch:
-        stop_reading_at(patch, 60, KeyboardInterrupt)
-        with pytest.raises(KeyboardInterrupt):
-            ptbxl.read_signals(folder, many(folder), workers=1)
-    assert [path.name for path in cache.glob("signals-*")] == []
-    # Chunks of 32 come back at a time: 32 were kept, 34 and the record that tells the length are to be read.
-    with monkeypatch.context() as patch:
-        stop_reading_at(patch, 36, AssertionError)
-        np.testing.assert_array_equal(ptbxl.read_signals(folder, many(folder), workers=1), expected)
-    assert len(list(cache.iterdir())) == 1
-
-
 def test_a_reading_that_fails_leaves_nothing(folder, cache):
     path = folder / first_record(folder)
     edit_data(lambda samples: samples + 1)(path)
     with pytest.raises(DataError, match="checksum"):
         ptbxl.read_signals(folder, many(folder))
-    assert list(cache.iterdir()) == []
+    assert len(ptbxl.read_usable_signals(folder, many(folder))[2]) == COPIES
+    assert not cache.exists()
 
 
 def test_a_disk_that_is_full_is_a_warning(folder, cache, monkeypatch):
-    class Full(signal_cache.GrowingCache):
-        def append(self, signal):
-            self._give_up(OSError(28, "No space left on device"))
+    def full(path, signals):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(signal_cache, "GrowingCache", Full)
+    monkeypatch.setattr(np, "save", full)
     with pytest.warns(EcgCourseWarning, match="No space left on device") as caught:
         signals = ptbxl.read_signals(folder, many(folder))
     assert caught[0].filename == __file__
@@ -559,10 +534,9 @@ def test_the_cache_keeps_to_its_size(folder, cache, monkeypatch):
     ptbxl.read_signals(folder, table)  # from now on the first is the one used last
     size = first.stat().st_size
     monkeypatch.setattr(signal_cache, "_MOST_BYTES", 2 * size)
-    begun = cache / ".signals-0.npy.partial"
-    begun.mkdir()
-    (begun / "signals-0.npy").write_bytes(b"0")
-    os.utime(begun / "signals-0.npy", (0, 0))
+    begun = cache / ".signals-0.partial.npy"
+    begun.write_bytes(b"0")
+    os.utime(begun, (0, 0))
     ptbxl.read_signals(folder, table.iloc[1:])
     assert first.exists() and not second.exists() and not begun.exists()
     assert sum(path.stat().st_size for path in cache.iterdir()) <= 2 * size
@@ -609,11 +583,14 @@ def test_little_or_unwanted_leaves_no_cache(folder, cache):
     assert not cache.exists()
 
 
-def test_plainest_record_has_the_code_and_little_else():
+def test_the_clearest_example_has_the_code_and_little_else():
     codes = [{"SR": 0, "LVH": 100, "ISC_": 50}, {"LVH": 100}, {"LVH": 80, "SR": 0}, {"SR": 0, "LVH": 50}, {"NORM": 100}]
     table = pd.DataFrame({"scp_codes": codes}, index=pd.Index([11, 12, 13, 14, 15], name="ecg_id"))
-    assert ptbxl.plainest(table, "LVH") == 13
-    assert ptbxl.plainest(table.drop([13, 14]), "LVH") == 12
-    assert ptbxl.plainest(table, "ISC_") == 11
+    assert ptbxl.clearest_example(table, "LVH") == 13
+    assert ptbxl.clearest_example(table.drop([13, 14]), "LVH") == 12
+    assert ptbxl.clearest_example(table, "ISC_") == 11
     with pytest.raises(DataError, match="none of the 5 records has the code 'CLBBB'"):
-        ptbxl.plainest(table, "CLBBB")
+        ptbxl.clearest_example(table, "CLBBB")
+    with pytest.warns(DeprecationWarning, match="ptbxl.plainest is called clearest_example now") as caught:
+        assert ptbxl.plainest is ptbxl.clearest_example
+    assert caught[0].filename == __file__

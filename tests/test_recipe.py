@@ -128,7 +128,7 @@ def test_evaluate_gives_what_the_history_says(root: Path, tmp_path_factory: pyte
     name, recipe, task = chosen
     run = tmp_path_factory.mktemp("run")
     try:
-        small = {setting: value for setting, value in SMALL[name].items() if setting != "size"}
+        small = {setting: value for setting, value in SMALL[name].items() if setting != "image_size"}
         model = models.create(name, recipe, task, **small)
         data = load(root, recipe, task)
     except SettingError as error:
@@ -160,7 +160,7 @@ def test_images_on_disk_must_be_those_that_were_learned_from(
     datasets.write_images(root, tmp_path / "images", ("train", "val"), size=16, sampling_rate=500)
     train, val = (datasets.from_data(root, part, size=16) for part in ("train", "val"))
     config = TrainConfig(epochs=1, device="cpu", out=tmp_path / "run")
-    training.fit(models.create("compact", filters=4, size=16), train, val, config)
+    training.fit(models.create("compact", filters=4, image_size=16), train, val, config)
     words = ["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "images"), "--partition", "val"]
     assert main(words) == 2
     error = capsys.readouterr().err

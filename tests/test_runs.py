@@ -198,7 +198,7 @@ def test_a_run_that_has_ended_can_go_on_for_more_epochs(whole: Path, tmp_path: P
     fit(tmp_path, resume=True, epochs=2)
     fit(tmp_path, resume=True, epochs=3)
     assert_same_run(tmp_path, whole)
-    assert [start["epochs_done"] for start in runs.starts(tmp_path)] == [0, 1, 2]
+    assert [start["epochs_done"] for start in runs.process_starts(tmp_path)] == [0, 1, 2]
 
 
 def test_crops_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
@@ -230,9 +230,8 @@ def test_patience_counts_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_what_a_killed_process_left_is_swept_away(whole: Path, tmp_path: Path):
     fit(tmp_path, epochs=1)
-    for name in (".last.pt.partial", ".best.pt.partial"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "part").write_bytes(b"half")
+    for name in (".last.partial.pt", ".best.partial.pt"):
+        (tmp_path / name).write_bytes(b"half")
     fit(tmp_path, resume=True)
     assert_same_run(tmp_path, whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in whole.iterdir())
@@ -337,18 +336,11 @@ def test_resuming_needs_a_folder():
         fit(None, resume=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", bytes(99)])
-def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path):
-    (tmp_path / runs.LAST).write_bytes(content)
-    with pytest.raises(CheckpointError, match="last.pt isn't a checkpoint"):
-        fit(tmp_path, resume=True)
-
-
 @pytest.mark.parametrize("name", ["state_dict", "optimizer", "order", "random", "rows"])
 def test_a_checkpoint_with_a_damaged_part_is_refused(name: str, whole: Path, tmp_path: Path):
     content = torch.load(whole / runs.LAST, weights_only=True) | {name: 5}
     torch.save(content, tmp_path / runs.LAST)
-    with pytest.raises(CheckpointError, match="last.pt doesn't fit"):
+    with pytest.raises(CheckpointError, match="last.pt.* fit "):
         fit(tmp_path, resume=True)
 
 
@@ -371,9 +363,9 @@ COMMAND = "--model drawing --size 8 --epochs 3 --batch-size 10 --learning-rate 0
 
 @pytest.fixture
 def command(practice_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    def drawing_of_size(size: int) -> Drawing:
+    def drawing_of_size(image_size: int) -> Drawing:
         model = Drawing()
-        model.settings |= {"size": size}
+        model.settings |= {"image_size": image_size}
         return model
 
     monkeypatch.setitem(models.REGISTRY, "drawing", drawing_of_size)
@@ -446,7 +438,7 @@ def test_a_run_tells_what_it_was_made_of(whole: Path):
     config = json.loads((whole / runs.CONFIG).read_text())
     assert config["data"] == {"train": runs.fingerprint(TRAIN), "val": runs.fingerprint(VAL)}
     assert config["data"]["train"]["records"] == 19
-    (start,) = runs.starts(whole)
+    (start,) = runs.process_starts(whole)
     assert start["packages"]["torch"] == torch.__version__ and start["python"] == sys.version.split()[0]
     assert start["packages"]["numpy"] == np.__version__
     assert (start["device"], start["threads"], start["processes"]) == ("cpu", torch.get_num_threads(), 1)
@@ -464,4 +456,4 @@ def test_images_on_disk_have_a_fingerprint_of_their_files(practice_root: Path, t
 def test_a_damaged_list_of_starts_is_named(tmp_path: Path):
     (tmp_path / runs.ENVIRONMENT).write_text("[]")
     with pytest.raises(DataError, match="environment.json doesn't list the starts"):
-        runs.starts(tmp_path)
+        runs.process_starts(tmp_path)

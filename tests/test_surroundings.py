@@ -68,7 +68,7 @@ def test_a_full_disk_is_named_and_leaves_the_older_checkpoint(tmp_path: Path):
     path = tmp_path / "best.pt"
     runs.save_tensors(path, {"weights": torch.zeros(10)})
     before = path.read_bytes()
-    model = models.create("compact", size=16)
+    model = models.create("compact", image_size=16)
     with full_disk(), pytest.raises(StorageError, match=f"can't write best.pt in the folder {tmp_path}.*full"):
         training.save_checkpoint(path, model)
     assert path.read_bytes() == before

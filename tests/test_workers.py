@@ -11,24 +11,24 @@ import pytest
 
 from ecgcourse import ptbxl_tables
 from ecgcourse.errors import DataError
-from ecgcourse.support.workers import spread
+from ecgcourse.support.workers import parallel_map
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_results_come_in_the_order_of_the_pieces(n_jobs: int):
     pieces = [(number, 3) for number in range(40)]
-    assert list(spread(pow, pieces, n_jobs)) == [number**3 for number in range(40)]
+    assert list(parallel_map(pow, pieces, n_jobs)) == [number**3 for number in range(40)]
 
 
 def test_several_processes_take_part_and_one_alone_stays_in_this_one():
-    assert set(spread(os.getpid, [()] * 4, 1)) == {os.getpid()}
-    assert os.getpid() not in set(spread(os.getpid, [()] * 4, 2))
+    assert set(parallel_map(os.getpid, [()] * 4, 1)) == {os.getpid()}
+    assert os.getpid() not in set(parallel_map(os.getpid, [()] * 4, 2))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_error_comes_back_as_it_was(n_jobs: int):
     with pytest.raises(DataError, match="has no column MI"):
-        list(spread(ptbxl_tables.need_columns, [(["ecg_id"], ["MI"], "the table")] * 3, n_jobs))
+        list(parallel_map(ptbxl_tables.need_columns, [(["ecg_id"], ["MI"], "the table")] * 3, n_jobs))
 
 
 def is_there(pid: int) -> bool:
@@ -71,8 +71,8 @@ def test_ctrl_c_while_loader_workers_start_is_one_line(practice_root: Path, tmp_
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't tell a process that its parent has ended")
 def test_workers_end_soon_after_a_killed_parent():
     code = (
-        "import os, time; from ecgcourse.support.workers import spread\n"
-        "print(*set(spread(os.getpid, [()] * 20, 2)), flush=True); time.sleep(100)"
+        "import os, time; from ecgcourse.support.workers import parallel_map\n"
+        "print(*set(parallel_map(os.getpid, [()] * 20, 2)), flush=True); time.sleep(100)"
     )
     # As a leader of its own group, so that nothing else ends with it.
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)

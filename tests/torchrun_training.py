@@ -20,9 +20,9 @@ from ecgcourse.errors import SettingError
 class Small(nn.Module):
     """The mean grey level of each channel and two linear layers."""
 
-    def __init__(self, size: int, dropout: float = 0.3):
+    def __init__(self, image_size: int, dropout: float = 0.3):
         super().__init__()
-        self.settings = {"size": size, "dropout": dropout}
+        self.settings = {"image_size": image_size, "dropout": dropout}
         self.layers = nn.Sequential(nn.Linear(9, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 4))
         self.steps = 0
 

@@ -20,7 +20,7 @@ from ecgcourse.errors import DataError, SettingError
 from ecgcourse.images import fields
 from ecgcourse.images.signals import IMAGE_LEADS
 from ecgcourse.records import dipole
-from ecgcourse.support.files import whole_file
+from ecgcourse.support.files import atomic_write
 
 MAX_BYTES = 1_500_000
 """Largest page in bytes: more would make the notebook around it slow to open."""
@@ -59,7 +59,7 @@ class Page:
 
     def write(self, path: str | os.PathLike) -> Path:
         """Write the page to a file that any browser opens. DataError where that isn't possible."""
-        with whole_file(path) as place:
+        with atomic_write(path) as place:
             place.write_text(self.source, encoding="utf-8", newline="\n")
         return Path(path)
 

@@ -26,7 +26,7 @@ LEADS_A_THREAD = 8
 # Of float32, like all that meets them: a plain number would turn the arithmetic to float64, at half the speed.
 ONE, TWO, HALF, WHITE = (np.float32(value) for value in (1, 2, 127.5, 255))
 # Counts of steps that are kept apart and added up at the end.
-WALKS = 4
+N_ACCUMULATORS = 4
 
 # "contract" lets a product and a sum become one instruction; "nnan" and "nsz" let a search for the smallest
 # sample run sixteen samples at a time, and `render` looks for NaN unless it is told not to.
@@ -118,7 +118,7 @@ def _fill(x, first, second, w, edges, mtf_white, images):
     cosine, sine = np.empty(size, np.float32), np.empty(size, np.float32)
     white_near, white_far = np.empty(size, np.float32), np.empty(size, np.float32)
     q = np.empty(x.shape[1], np.int32)
-    counts = np.empty((WALKS, bins, bins), np.int32)
+    counts = np.empty((N_ACCUMULATORS, bins, bins), np.int32)
     levels = np.empty((bins, bins), np.float32)
     shares = np.empty((bins, size), np.float32)
     rows = np.empty((bins, size), np.float32)
@@ -191,14 +191,14 @@ def _transition_levels(q, mtf_white, counts, levels):
     bins = len(levels)
     counts[:] = 0
     # Several walks at once: a count that has just been raised isn't ready to be raised again.
-    stride = (len(q) - 1) // WALKS
+    stride = (len(q) - 1) // N_ACCUMULATORS
     for t in range(stride):
-        for walk in range(WALKS):
+        for walk in range(N_ACCUMULATORS):
             counts[walk, q[t + walk * stride], q[t + walk * stride + 1]] += 1
-    for t in range(WALKS * stride, len(q) - 1):
+    for t in range(N_ACCUMULATORS * stride, len(q) - 1):
         counts[0, q[t], q[t + 1]] += 1
     for a in range(bins):
-        for walk in range(1, WALKS):
+        for walk in range(1, N_ACCUMULATORS):
             counts[0, a] += counts[walk, a]
         leaving = max(counts[0, a].sum(), 1)
         for b in range(bins):

@@ -16,7 +16,7 @@ from ecgcourse.images.fields import MTF_WHITE
 from ecgcourse.images.fused import rounded_down
 
 # More bins would need tables that a multiprocessor has no room for.
-MOST_BINS = 63
+MAX_BINS = 63
 # What the first kernel leaves for the second stays in a GPU's second-level cache.
 SCRATCH_BYTES = 24 * 2**20
 SAMPLES = 1024
@@ -25,7 +25,7 @@ ROWS, COLUMNS = 16, 256
 
 def can_fill(bins: int) -> bool:
     """Whether the kernels take this number of bins."""
-    return bins <= MOST_BINS
+    return bins <= MAX_BINS
 
 
 def fill(
@@ -44,7 +44,7 @@ def fill(
     taps : three (S,) arrays
         As :func:`ecgcourse.images.fields.taps` gives them.
     edges : (bins,) float64 array
-        As :func:`ecgcourse.images.fields.bin_edges` gives them; at most `MOST_BINS`.
+        As :func:`ecgcourse.images.fields.bin_edges` gives them; at most `MAX_BINS`.
     images : (N, 3 L, S, S) uint8, float16, bfloat16 or float32 tensor
         Written, with any strides: GAF, MTF, RP of each lead. Grey levels 0 … 255 as uint8, in [0, 1] as floats.
     mtf_white : float

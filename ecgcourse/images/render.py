@@ -16,7 +16,7 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, SettingError, check_setting
 from ecgcourse.images import fields, fused
 
 DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
@@ -39,7 +39,7 @@ def render(
     memory_format: torch.memory_format = torch.contiguous_format,
     check: bool = True,
 ) -> np.ndarray | torch.Tensor:
-    """Turn preprocessed signals into image stacks.
+    """Turn preprocessed signals into image stacks, those of Narotamo et al. 2024 after Ahmad et al. (2021).
 
     Parameters
     ----------
@@ -53,8 +53,7 @@ def render(
         Share of transitions that is white in the image of a Markov transition field. 5, that of Narotamo et
         al. 2024, leaves the grey levels above 51 unused; 1 uses all of them. At least 1.
     out : (N, 3 L, S, S) array or tensor, optional
-        Written and returned: of the same kind as `x` and on its device, with a `dtype` of its own. Memory
-        that is used again need not be asked for again, which takes time of its own.
+        Written and returned: of the same kind as `x` and on its device, with a `dtype` of its own.
     dtype : torch.dtype
         For tensors: uint8 (grey levels), or float16, bfloat16 or float32 (grey levels / 255, in [0, 1], ready
         for a network). Not looked at where `out` is given.
@@ -78,17 +77,11 @@ def render(
         ``x`` has another shape, is not a float type, or leaves [0, 1] (NaN included); or `out` doesn't fit.
     SettingError
         ``size`` below 1, fewer than 2 bins, `mtf_white` below 1, or a `dtype` that images can't have.
-
-    Notes
-    -----
-    The images are those of Narotamo et al. 2024, after Ahmad et al. (2021),
-    doi:10.1109/ACCESS.2021.3097614.
     """
     in_torch = isinstance(x, torch.Tensor)
     x = x.detach() if in_torch else np.asarray(x)
     _check(x, x.is_floating_point() if in_torch else x.dtype.kind == "f", check)
-    if not 1 <= mtf_white < float("inf"):
-        raise SettingError(f"render: mtf_white={mtf_white}, but it must be a number and at least 1")
+    check_setting("render", "mtf_white", mtf_white, 1 <= mtf_white < float("inf"), "a number, at least 1")
     taps, edges = fields.taps(x.shape[-1], size), fields.bin_edges(bins)
     if out is not None:
         images = _checked_out(out, x, size)

@@ -67,8 +67,7 @@ def bandpass(
         NaN or infinite samples, or a signal too short for the zero-phase filter.
     """
     x = _finite(x, "bandpass")
-    if order < 1:
-        raise SettingError(f"bandpass: order={order}, but it must be at least 1")
+    check_setting("bandpass", "order", order, order >= 1, "at least 1")
     if not 0 < low < high < fs / 2:
         raise SettingError(
             f"bandpass: low={low} Hz and high={high} Hz at a sampling rate of {fs} Hz, but 0 < low < high < "
@@ -240,8 +239,7 @@ def fixed_scale(x: np.ndarray, largest: float = LARGEST_VOLTAGE) -> np.ndarray:
         `largest` isn't a number above 0.
     """
     x = _finite(x, "fixed_scale")
-    if not 0 < largest < np.inf:
-        raise SettingError(f"fixed_scale: largest={largest} mV, but it must be above 0")
+    check_setting("fixed_scale", "largest", largest, 0 < largest < np.inf, "a number of mV above 0")
     return np.clip((x / largest + 1) / 2, 0, 1)
 
 
@@ -295,8 +293,7 @@ def preprocess(
     -----
     Steps 2 and 3 of the method of Narotamo et al. 2024.
     """
-    if scaling not in SCALINGS:
-        raise SettingError(f"preprocess: scaling={scaling!r}, but it must be {' or '.join(SCALINGS)}")
+    check_setting("preprocess", "scaling", scaling, scaling in SCALINGS, " or ".join(SCALINGS))
     chosen = select_leads(x, leads, given)
     _refuse_other_units(chosen)
     filtered = bandpass(chosen, fs, zero_phase=zero_phase)

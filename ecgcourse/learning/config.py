@@ -52,7 +52,7 @@ class TrainConfig:
     precision : {"float32", "bfloat16"}
         What convolutions and matrix products are calculated in. Weights, losses and steps stay float32.
         bfloat16 has 8 significant bits; how much faster it is depends on the hardware. An x86 processor without
-        AVX-512 imitates it, many times more slowly than float32, and :func:`fit` warns.
+        AVX-512 emulates it, many times more slowly than float32, and :func:`fit` warns.
     compile : bool
         Translate the network with torch.compile. That takes a while at the start. Whether the steps after it
         are faster depends on the hardware: on two CPU cores they were not (``benchmarks/README.md``).

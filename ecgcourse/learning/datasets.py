@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import pandas as pd
 import torch
 
 from ecgcourse import __version__
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, shown
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_name
 from ecgcourse.images.signals import SignalRecipe
 from ecgcourse.learning.derived import AnyDataset, Batched, Part, SignalsAndImages, batched, recipe_of, seconds_of
 from ecgcourse.learning.loader import BatchOrder, loader
@@ -33,11 +34,11 @@ from ecgcourse.learning.samples import (
     DEFAULT_TASK,
     SIGNAL_AXES,
     Augmentation,
+    Crops,
     Draw,
     Index,
     RenderedImages,
     Signals,
-    Views,
     to_float,
 )
 from ecgcourse.learning.tiff import (
@@ -53,7 +54,8 @@ from ecgcourse.learning.tiff import (
 )
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
 from ecgcourse.records import practice, ptbxl
-from ecgcourse.support.files import check_inside, whole_folder
+from ecgcourse.support.files import atomic_folder, check_inside
+from ecgcourse.support.renamed import former_names
 
 __all__ = [
     "BAD_RECORDS",
@@ -67,6 +69,7 @@ __all__ = [
     "Augmentation",
     "BatchOrder",
     "Batched",
+    "Crops",
     "Draw",
     "ImageRecipe",
     "Index",
@@ -79,13 +82,12 @@ __all__ = [
     "SignalsAndImages",
     "Task",
     "TiffImages",
-    "Views",
     "batched",
+    "from_arrays",
     "from_data",
     "is_synthetic",
     "loader",
     "noted",
-    "prepare",
     "recipe_of",
     "seconds_of",
     "to_float",
@@ -113,26 +115,25 @@ def from_data(
     ----------
     data : path
         A PTB-XL folder, whose signals are read, preprocessed and kept in memory, or a folder that
-        :func:`write_images` wrote.
+        :func:`write_images` wrote: uint8 images, read on the CPU, of which the recipe must be that of `images`.
     partition : {"train", "val", "test"}
     size : int, optional
         Side S of an image in pixels; None: that of the recipe.
     device : str or torch.device
-        Where signals are kept and rendered. TIFF files are always read on the CPU.
+        Where signals are kept and rendered.
     sampling_rate : float, optional
         In Hz; None: that of the recipe, else 100. PTB-XL has records of 100 and of 500 Hz; others are made of those
-        of 500. Images on disk are what they are.
+        of 500.
     progress : bool, optional
         Show a progress bar while signals are read; None shows it on a terminal only.
     dtype : torch.dtype
-        Of rendered images, see :class:`ecgcourse.learning.samples.RenderedImages`; TIFF files are always read as uint8.
+        Of rendered images, see :class:`ecgcourse.learning.samples.RenderedImages`.
     skip_bad : bool
         Leave out records that can't be read rather than stop at the first one.
     images : ImageRecipe, optional
-        How images are made; None makes none. TIFF files are what they are.
+        How images are made; None makes none.
     signals : SignalRecipe, optional
-        How signals are prepared that the network reads beside the images, or instead of them; None: it reads
-        none. A folder of images has none.
+        How signals are prepared; None makes none.
     recipe : Recipe, optional
         All of this in one, such as a model's; takes the place of `images`, `signals` and `sampling_rate`.
     task : Task
@@ -147,18 +148,17 @@ def from_data(
     Raises
     ------
     DataError
-        `data` is neither kind of folder, the partition has no records, or the images there have another
-        size or were made in another way, or their labels mean something else; also whatever reading it raises. With
-        `skip_bad`, if no record is left, or none of a class that the partition has, or none without it.
+        `data` is neither kind of folder, the partition has no records, the images or labels there are others than
+        those asked for, or a class has no records with it or without it left; also whatever reading it raises.
     SettingError
-        An unknown partition, a size below 1 or above 4096, or signals of a folder of images.
+        An unknown partition, an impossible size, or signals of a folder of images.
 
     Warns
     -----
     EcgCourseWarning
         If records were left out.
     """
-    _check_partition(partition)
+    check_name(partition, tuple(ptbxl.FOLDS), "no partition is")
     if recipe is None:
         recipe = _recipe(images, signals, sampling_rate, size)
         # Of a folder of images nothing was asked.
@@ -171,7 +171,7 @@ def from_data(
     return _open_images(Path(data), partition, wanted, task, skip_bad, progress)
 
 
-def prepare(
+def from_arrays(
     voltages: np.ndarray,
     labels: np.ndarray | torch.Tensor,
     sampling_rate: float | None = None,
@@ -256,19 +256,13 @@ def write_images(
     out : path
         Gets one folder per partition, none of which may hold anything else yet.
     partitions : iterable of {"train", "val", "test"}
-    size : int, optional
-        Side S of an image in pixels; None: that of the recipe.
-    sampling_rate : float
+    size, sampling_rate, progress, task
         As for :func:`from_data`.
-    progress : bool, optional
-        Show progress bars; None shows them on a terminal only.
     skip_bad : bool
         Leave out records that can't be read rather than stop at the first one. They are listed in
         ``bad_records.csv`` of each partition: ecg_id, file, reason.
     images : ImageRecipe
-        How they are made, without a crop.
-    task : Task
-        Which labels, as for :func:`from_data`.
+        How they are made, without a crop: a file can't show another place each time.
 
     Returns
     -------
@@ -281,12 +275,7 @@ def write_images(
         `data` is no PTB-XL folder, a partition has no records, or `out` can't be written or is taken; also as
         :func:`from_data`.
     SettingError
-        An unknown partition, a size below 1 or above 4096, or a crop: a file can't show another place each time.
-
-    Warns
-    -----
-    EcgCourseWarning
-        If records were left out.
+        An unknown partition, an impossible size, or a crop.
     """
     out, recipe = Path(out), _recipe(images, None, sampling_rate, size)
     if images.crop is not None:
@@ -295,14 +284,15 @@ def write_images(
     with ExitStack() as stack:
         # All folders are claimed before the first image is rendered, so that a taken one is found at once.
         folders = {
-            name: stack.enter_context(whole_folder(out / name, settings=settings))
+            name: stack.enter_context(atomic_folder(out / name, resumes=partial(is_written, settings=settings)))
             for name, settings in made_of.items()
             if not is_written(out / name, settings)
         }
         for name, folder in folders.items():
             dataset, table = _open_records(data, name, progress, skip_bad, recipe=recipe, task=task)
-            write_partition(folder, dataset, table.index, name, progress)
+            # First, since it says whether another process can go on with what this one wrote.
             write_notes(folder, made_of[name], practice.is_practice(data))
+            write_partition(folder, dataset, table.index, name, progress)
             if skip_bad:
                 dataset.bad_records.to_csv(
                     folder / BAD_RECORDS, index=False, lineterminator="\n", errors="backslashreplace"
@@ -320,15 +310,9 @@ def _sized(images: ImageRecipe | None, size: int | None) -> ImageRecipe | None:
     return images if size is None or images is None else replace(images, size=size)
 
 
-def _check_partition(partition: str) -> None:
-    if partition not in ptbxl.FOLDS:
-        known = ", ".join(ptbxl.FOLDS)
-        raise SettingError(f"no partition is called {shown(partition)}; the partitions are {known}")
-
-
 def _records(data: str | os.PathLike, partition: str, task: Task) -> tuple[pd.DataFrame, int]:
     """The records of a partition that the task has labels for, and how many others there are."""
-    _check_partition(partition)
+    check_name(partition, tuple(ptbxl.FOLDS), "no partition is")
     whole = ptbxl.read_table(data)
     table = ptbxl.split(whole, task.label_set)[partition]
     if table.empty:
@@ -361,7 +345,7 @@ def _open_records(
         _check_left(_labels(whole, task), _labels(table, task), bad, f"{data}, partition {partition}", task)
     else:
         voltages = ptbxl.read_signals(data, table, rate, progress=progress)
-    dataset = prepare(voltages, _labels(table, task), rate, recipe=recipe, task=task, **settings)
+    dataset = from_arrays(voltages, _labels(table, task), rate, recipe=recipe, task=task, **settings)
     dataset.bad_records, dataset.n_unlabelled = bad, n_unlabelled
     dataset.synthetic = is_synthetic(data)
     return dataset, table
@@ -441,3 +425,6 @@ def _made_of(data: str | os.PathLike, partition: str, recipe: Recipe, task: Task
         "labels": labels.hexdigest()[:32],
     }
     return json.loads(json.dumps(made_of))
+
+
+__getattr__ = former_names(globals(), {"prepare": "from_arrays", "Views": "Crops"})

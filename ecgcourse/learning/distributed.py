@@ -1,7 +1,7 @@
 """Several processes that train one model together, as torchrun starts them: who they are and what they exchange.
 
 The processes are PyTorch's own (``torch.distributed``): gloo carries messages between CPUs, nccl between GPUs. A
-process that torchrun did not start is a team of one, for which everything here is free.
+process that torchrun did not start is alone, for which everything here is free.
 """
 
 import hashlib
@@ -17,37 +17,33 @@ import torch
 from torch import distributed, nn
 
 from ecgcourse.errors import DataError, EcgCourseError, SettingError, shown
+from ecgcourse.support.renamed import former_names
 
 # Seconds after which a process that waits for another one gives up.
 TIMEOUT = 600
 
 
 @dataclass(frozen=True)
-class Team:
+class DistributedContext:
     """The processes that work together, seen from one of them.
 
     Parameters
     ----------
     rank : int
         Number r of this process, from 0. The first one writes all files and speaks for all.
-    size : int
+    world_size : int
         Number of processes, R.
     """
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes and speaks."""
         return self.rank == 0
 
-    @property
-    def share(self) -> tuple[int, int]:
-        """Which part of each batch is this process's, for :func:`ecgcourse.learning.loader.loader`."""
-        return self.rank, self.size
-
-    def weight(self, count: int) -> float | torch.Tensor:
+    def loss_scale(self, count: int) -> float | torch.Tensor:
         """Factor of this process's mean loss that turns the mean of all gradients into that of the whole batch.
 
         Processes have unequal shares of some batches, but DistributedDataParallel weighs their gradients equally.
@@ -62,11 +58,11 @@ class Team:
         float or () float32 tensor
             count · R / B, with B the records of all processes.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return 1.0
         total = torch.tensor(float(count), device=_device_of_messages())
         distributed.all_reduce(total)
-        return count * self.size / total
+        return count * self.world_size / total
 
     def gather(self, values: torch.Tensor) -> list[torch.Tensor]:
         """Bring together what each process has.
@@ -81,7 +77,7 @@ class Team:
         list of R tensors
             On the CPU, in the order of the processes.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return [values.cpu()]
         values = values.to(_device_of_messages())
         lengths = [int(length) for length in self._gather_equal(torch.tensor([len(values)], device=values.device))]
@@ -90,12 +86,12 @@ class Team:
         parts = self._gather_equal(padded)
         return [part[:length].cpu() for part, length in zip(parts, lengths, strict=True)]
 
-    def of_first(self, number: float) -> float:
-        """What the first process has calculated, so that no rounding lets processes decide differently."""
+    def broadcast(self, number: float) -> float:
+        """Give all processes the number of the first, so that no rounding lets them decide differently."""
         return self.gather(torch.tensor([number], dtype=torch.float64))[0].item()
 
-    def merge(self, values: torch.Tensor) -> torch.Tensor:
-        """Put the records of all processes back into the order from which they were dealt out, one after another.
+    def gather_interleaved(self, values: torch.Tensor) -> torch.Tensor:
+        """Gather the records of all processes in the order from which they were dealt out, one after another.
 
         Parameters
         ----------
@@ -109,10 +105,10 @@ class Team:
         parts = self.gather(values)
         merged = torch.empty((sum(map(len, parts)), *values.shape[1:]), dtype=values.dtype)
         for rank, part in enumerate(parts):
-            merged[rank :: self.size] = part
+            merged[rank :: self.world_size] = part
         return merged
 
-    def require_same(self, text: str, what: str) -> None:
+    def assert_same_across_ranks(self, text: str, what: str) -> None:
         """Raise DataError in every process unless all of them have the same `text`; `what` says of what."""
         digest = torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
         for rank, other in enumerate(self.gather(digest)):
@@ -123,7 +119,7 @@ class Team:
                 )
 
     def _gather_equal(self, values: torch.Tensor) -> list[torch.Tensor]:
-        parts = [torch.empty_like(values) for _ in range(self.size)]
+        parts = [torch.empty_like(values) for _ in range(self.world_size)]
         distributed.all_gather(parts, values)
         return parts
 
@@ -133,14 +129,14 @@ def is_launched() -> bool:
     return distributed.is_available() and distributed.is_torchelastic_launched()
 
 
-def team() -> Team:
-    """The team that this process is in; a team of one outside :func:`joined`."""
+def context() -> DistributedContext:
+    """Return the processes that work together; this one alone outside :func:`process_group`."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return Team()
-    return Team(distributed.get_rank(), distributed.get_world_size())
+        return DistributedContext()
+    return DistributedContext(distributed.get_rank(), distributed.get_world_size())
 
 
-def own_device(name: str) -> str:
+def local_device(name: str) -> str:
     """The GPU of this process, ``cuda:LOCAL_RANK``, where torchrun started it and `name` leaves the choice.
 
     Parameters
@@ -159,8 +155,8 @@ def own_device(name: str) -> str:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Team]:
-    """Join the other processes that torchrun started; a team of one where it started none.
+def process_group(device: str) -> Iterator[DistributedContext]:
+    """Join the other processes that torchrun started; do nothing where it started none.
 
     If one process fails, the others end too: none waits longer than `TIMEOUT` seconds, and only the first one to
     fail raises its error. The others, whose errors are but its consequence, exit with status 2 and say nothing.
@@ -168,11 +164,11 @@ def joined(device: str) -> Iterator[Team]:
     Parameters
     ----------
     device : str
-        From :func:`own_device`; decides between gloo and nccl.
+        From :func:`local_device`; decides between gloo and nccl.
 
     Yields
     ------
-    Team
+    DistributedContext
 
     Raises
     ------
@@ -182,12 +178,12 @@ def joined(device: str) -> Iterator[Team]:
         Another process stopped answering without an error of its own: it was killed, or its machine is gone.
     """
     if not is_launched():
-        yield Team()
+        yield DistributedContext()
         return
     store = _start(device)
     try:
         _check_device(device)
-        yield team()
+        yield context()
     except BaseException as error:
         if _was_told(store):
             # Nothing is cleaned up: the other end may be gone, and waiting for it would hide the error.
@@ -200,9 +196,9 @@ def joined(device: str) -> Iterator[Team]:
     distributed.destroy_process_group()
 
 
-def in_turn(work: Callable[[], Path]) -> Path:
-    """Let one process of each machine make something before the others ask for it, who then find it made."""
-    if team().size == 1:
+def local_rank_zero_first(work: Callable[[], Path]) -> Path:
+    """Let the process of local rank 0 on each machine make something before the others, who then find it made."""
+    if context().world_size == 1:
         return work()
     is_early = os.environ["LOCAL_RANK"] == "0"
     result = work() if is_early else None
@@ -210,9 +206,9 @@ def in_turn(work: Callable[[], Path]) -> Path:
     return result if is_early else work()
 
 
-def wrapped(model: nn.Module, device: torch.device) -> nn.Module:
-    """Let each backward pass average the gradients of all processes; the model itself in a team of one."""
-    if team().size == 1:
+def wrap_ddp(model: nn.Module, device: torch.device) -> nn.Module:
+    """Let each backward pass average the gradients of all processes; the model itself where this one is alone."""
+    if context().world_size == 1:
         return model
     return nn.parallel.DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
@@ -232,7 +228,7 @@ def _start(device: str) -> "distributed.Store":
 
 
 def _check_device(device: str) -> None:
-    if team().size > 1 and device not in ("cpu", f"cuda:{os.environ['LOCAL_RANK']}"):
+    if context().world_size > 1 and device not in ("cpu", f"cuda:{os.environ['LOCAL_RANK']}"):
         raise SettingError(
             f"device={shown(device)}, but several processes need auto, cpu or cuda: each takes its own GPU"
         )
@@ -260,3 +256,16 @@ def _comes_from_a_lost_process(error: BaseException) -> bool:
 
 def _end_silently() -> NoReturn:
     raise SystemExit(2)
+
+
+__getattr__ = former_names(
+    globals(),
+    {
+        "Team": "DistributedContext",
+        "team": "context",
+        "own_device": "local_device",
+        "joined": "process_group",
+        "in_turn": "local_rank_zero_first",
+        "wrapped": "wrap_ddp",
+    },
+)

@@ -10,7 +10,7 @@ import pandas as pd
 from ecgcourse.errors import DataError, in_words
 from ecgcourse.learning import metrics
 from ecgcourse.recipe import Task
-from ecgcourse.support.files import stat_file, whole_file
+from ecgcourse.support.files import atomic_write, stat_file
 
 LARGEST_HISTORY = 2**28
 """Bytes; a million epochs have 200 million."""
@@ -75,7 +75,7 @@ class History:
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write the rows to a CSV file, whole or not at all."""
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             self.to_frame().to_csv(temporary, index=False, lineterminator="\n")
 
     @classmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
-from ecgcourse.errors import SettingError, brief
+from ecgcourse.errors import SettingError, brief, check_setting
 from ecgcourse.learning.derived import Batched, Part, batched
 from ecgcourse.learning.samples import SIGNAL_AXES, Augmentation, Draw, RenderedImages
 from ecgcourse.learning.tiff import TiffImages
@@ -115,13 +115,13 @@ def loader(
     batch_size : int
         Records per batch, B; the last batch may have fewer.
     shuffle : bool
-        A new order in every epoch. The orders depend on `seed` alone, whatever the number of workers.
+        A new order in every epoch, which depends on `seed` alone, whatever the number of workers.
     seed : int
-        Seeds the loader's own generator; PyTorch's global one is neither read nor moved.
+        Of the loader's own generator; PyTorch's global one is neither read nor moved.
     workers : int
         Processes that prepare batches; 0 prepares them in this process, as are those of data that lie on a GPU.
-        They are started anew, not forked, on every system: the dataset's class must stand in a module, and a script
-        that calls this must do so under ``if __name__ == "__main__":``.
+        They are started anew, not forked: the dataset's class must stand in a module, and a script that calls this
+        needs ``if __name__ == "__main__":``.
     share : (int, int)
         Number of this process and number of processes that share each batch, as in :class:`BatchOrder`.
     augmentation : Augmentation, optional
@@ -131,22 +131,18 @@ def loader(
     Returns
     -------
     DataLoader
-        Yields what the dataset gives for B records: images (B, C, S, S) uint8, say, and labels (B, K). Its
-        `sampler` is a :class:`BatchOrder`.
+        Of what the dataset gives for B records, and labels (B, K). Its `sampler` is a :class:`BatchOrder`.
 
     Raises
     ------
     SettingError
-        `batch_size` below 1, `workers` below 0, or more workers than shared memory has room for; an augmentation that
-        the dataset can't have. Going through the batches: a dataset that can't be sent to other processes.
+        `batch_size` below 1, more workers than shared memory has room for, an augmentation that the dataset can't
+        have; while going through the batches, a dataset that can't be sent to other processes.
     """
     dataset = batched(dataset)
     _check_augmentation(dataset, augmentation or Augmentation())
-    if batch_size < 1:
-        raise SettingError(f"batch_size={batch_size}, but it must be at least 1")
-    if workers < 0:
-        raise SettingError(f"workers={workers}, but it must be 0 or more")
-    # What lies on a GPU is prepared there at once; other processes would have to share it.
+    check_setting("", "batch_size", batch_size, batch_size >= 1, "at least 1")
+    check_setting("", "workers", workers, workers >= 0, "0 or more")
     workers = workers if dataset.labels.device.type == "cpu" else 0
     if workers:
         _check_shared_memory(dataset, batch_size, workers)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, check_setting
 from ecgcourse.learning import distributed, metrics
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import Task, class_names
@@ -46,11 +46,9 @@ def loss_function_of(train: Dataset, val: Dataset | None, config: TrainConfig, t
     counts = train.labels.cpu().sum(dim=0)
     counted = len(train) / (len(counts) * counts) if task.is_multiclass else positive_weights(train.labels)
     chosen = counted if config.positive_weights is None else torch.tensor(config.positive_weights)
-    if len(chosen) != len(counted):
-        raise SettingError(
-            f"positive_weights={config.positive_weights} isn't allowed; it must be one number for each of the "
-            f"{len(counted)} classes"
-        )
+    right = len(chosen) == len(counted)
+    words = f"one number for each of the {len(counted)} classes"
+    check_setting("", "positive_weights", config.positive_weights, right, words)
     return nn.CrossEntropyLoss(weight=chosen) if task.is_multiclass else nn.BCEWithLogitsLoss(pos_weight=chosen)
 
 
@@ -82,11 +80,11 @@ class LossMeter:
         """Exchange what was noted; every process must call this after the same step."""
         if not self._new_losses:
             return
-        team = distributed.team()
+        context = distributed.context()
         losses = torch.stack(self._new_losses).cpu().double()
         counts = torch.tensor(self._new_counts, dtype=torch.float64)
-        totals = sum(team.gather(losses * counts))
-        counts = sum(team.gather(counts))
+        totals = sum(context.gather(losses * counts))
+        counts = sum(context.gather(counts))
         self.losses, self.counts = torch.cat([self.losses, totals / counts]), torch.cat([self.counts, counts])
         self._new_losses, self._new_counts = [], []
 

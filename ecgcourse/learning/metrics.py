@@ -39,7 +39,7 @@ def check_labels(labels: ArrayLike, name: str = "y_true", classes: Names = None)
     name : str
         What to call the array in an error.
     classes : K strings, optional
-        Names of the classes.
+        Names of the classes, as everywhere here.
 
     Raises
     ------
@@ -136,20 +136,13 @@ def fit_thresholds(y_true: ArrayLike, y_prob: ArrayLike, classes: Names = None) 
 
     Parameters
     ----------
-    y_true : (N, K) array of 0 and 1
-    y_prob : (N, K) array in [0, 1]
-    classes : K strings, optional
-        Names of the classes.
+    y_true, y_prob, classes
+        As for :func:`auroc`, as are the errors.
 
     Returns
     -------
     (K,) float64
         For `apply_thresholds` and `evaluation.report`.
-
-    Raises
-    ------
-    DataError
-        Shapes that differ, a value out of range, or a class without positives or without negatives.
     """
     y_true, y_prob = check_pair(y_true, y_prob, classes)
     check_both_present(y_true, classes)
@@ -182,9 +175,8 @@ def decide(y_prob: ArrayLike, thresholds: ArrayLike = 0.5, multiclass: bool = Fa
 
     Parameters
     ----------
-    y_prob : (N, K) array in [0, 1]
-    thresholds : float or (K,) array in [0, 1]
-        Of no account in a multiclass task.
+    y_prob, thresholds
+        As for :func:`apply_thresholds`; thresholds are of no account in a multiclass task.
     multiclass : bool
         Whether each record has exactly one class; of equally probable ones the first is predicted.
 
@@ -214,7 +206,6 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike, classes: Names = None) -> ND
     y_pred : (N, K) array of 0 and 1
         What was predicted for it.
     classes : K strings, optional
-        Names of the classes.
 
     Returns
     -------
@@ -234,14 +225,13 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike, classes: Names = None) -> ND
 
 
 def sensitivity(table: ArrayLike, classes: Names = None) -> NDArray[np.float64]:
-    """Share of a class's positives that were found: TP / (TP + FN).
+    """True positive rate: share of a class's positives that were found, TP / (TP + FN).
 
     Parameters
     ----------
     table : (..., K, 4) array
         Counts as `confusion` returns them; leading axes, such as one per resample, are kept.
     classes : K strings, optional
-        Names of the classes.
 
     Returns
     -------
@@ -257,7 +247,7 @@ def sensitivity(table: ArrayLike, classes: Names = None) -> NDArray[np.float64]:
 
 
 def specificity(table: ArrayLike, classes: Names = None) -> NDArray[np.float64]:
-    """Share of a class's negatives that were left alone: TN / (TN + FP).
+    """True negative rate: share of a class's negatives that were rejected, TN / (TN + FP).
 
     Parameters and result as in `sensitivity`; DataError for a class without negatives.
     """
@@ -295,7 +285,6 @@ def auroc(y_true: ArrayLike, y_prob: ArrayLike, classes: Names = None) -> NDArra
     y_true : (N, K) array of 0 and 1
     y_prob : (N, K) array in [0, 1]
     classes : K strings, optional
-        Names of the classes.
 
     Returns
     -------

@@ -12,37 +12,30 @@ import platform
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 import ecgcourse
-from ecgcourse.errors import CheckpointError, DataError, SettingError, brief, in_words, shown
+from ecgcourse.errors import CheckpointError, DataError, EcgCourseError, SettingError, brief, in_words, shown
 from ecgcourse.learning import distributed, metrics
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.derived import Part
-from ecgcourse.learning.distributed import Team
+from ecgcourse.learning.distributed import DistributedContext
 from ecgcourse.learning.history import History
 from ecgcourse.learning.loader import BatchOrder
 from ecgcourse.learning.losses import LossMeter
-from ecgcourse.learning.progress import (
-    PROGRESS_FORMAT,
-    load_optimizer,
-    load_scheduler,
-    losses_of,
-    random_state,
-    read_progress,
-    restore_random_state,
-)
+from ecgcourse.learning.progress import PROGRESS_FORMAT, random_state, read_progress, restore_random_state
 from ecgcourse.models.checkpoint import read_checkpoint, save_checkpoint, save_tensors
-from ecgcourse.support.files import read_json, remove_leftovers, whole_file
+from ecgcourse.models.registry import with_present_names
+from ecgcourse.support.files import lock, read_json, staging, write_json
+from ecgcourse.support.renamed import former_names
 
 LAST, BEST, HISTORY, CONFIG = "last.pt", "best.pt", "history.csv", "config.json"
 
@@ -53,8 +46,8 @@ FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
 
 LOCK = ".run.lock"
 
-# These decide when to stop, where to calculate and what to show, so that a resumed run may change them.
-FREE_SETTINGS = ("epochs", "patience", "device", "workers", "checkpoint_every", "out", "progress")
+RESUMABLE_OVERRIDES = ("epochs", "patience", "device", "workers", "checkpoint_every", "out", "progress")
+"""When to stop, where to calculate and what to show: settings that a resumed run may change."""
 
 # Their versions may change the last bits of a result.
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "pandas", "tifffile", "torch", "triton")
@@ -101,7 +94,7 @@ class Run:
         self.config, self.settings, self.device = config, config.to_dict(), device
         self.model, self.averaged = model, averaged
         self.optimizer, self.scheduler, self.order = optimizer, scheduler, order
-        self.team = distributed.team()
+        self.context = distributed.context()
         self.folder = None if config.out is None else Path(config.out)
         self.data: dict[str, dict] = {}
         self.history, self.losses = History(), LossMeter()
@@ -111,8 +104,8 @@ class Run:
         self._stop_asked = False
 
     @property
-    def judged(self) -> nn.Module:
-        """The model whose weights are judged and kept."""
+    def eval_model(self) -> nn.Module:
+        """The model whose weights are evaluated and kept."""
         return self.model if self.averaged is None else self.averaged.module
 
     @property
@@ -148,13 +141,13 @@ class Run:
             yield
             return
         self.data = {name: fingerprint(dataset) for name, dataset in parts.items()}
-        with _held(self.folder, self.team):
+        with _held(self.folder, self.context):
             # Before anything is written, in case it is damaged.
-            self._starts = starts(self.folder)
+            self._starts = process_starts(self.folder)
             saved = read_progress(self.folder / LAST) if self._has_begun(resume) else None
-            self._agree(saved)
-            if saved is not None:
-                self._check(saved)
+            if saved is None:
+                self._agree(saved)
+            else:
                 self._take_up(saved)
                 self._take_up_best()
             yield
@@ -166,7 +159,7 @@ class Run:
         Several processes would come to different steps, so they stop at once, and keep their last checkpoint.
         """
         own_thread = threading.current_thread() is threading.main_thread()
-        if self.folder is None or self.team.size > 1 or not own_thread:
+        if self.folder is None or self.context.world_size > 1 or not own_thread:
             yield
             return
         before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -180,14 +173,14 @@ class Run:
 
     def write_start(self, about: dict) -> None:
         """Write config.json, with `about` beside the data's fingerprints, and add this start to environment.json."""
-        if self.folder is None or not self.team.is_first:
+        if self.folder is None or not self.context.is_first:
             return
         config = {"training": self.settings, "model": getattr(self.model, "settings", None)}
         config |= self._fed() | {"data": about | self.data}
         done = {"epochs_done": len(self.history.rows), "steps_done": len(self.losses)}
-        start = environment(self.device, self.team) | done
-        _write_json(self.folder / CONFIG, config)
-        _write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
+        start = environment(self.device, self.context) | done
+        write_json(self.folder / CONFIG, config)
+        write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
 
     def watch_training(self, batches: Iterable) -> Iterator:
         """Yield each batch, and keep the state after its step where that is due."""
@@ -204,24 +197,24 @@ class Run:
             yield batch
             self._stop_if_asked()
 
-    def end_epoch(self, train_loss: float, judged: tuple[float, np.ndarray, np.ndarray] | None) -> None:
+    def end_epoch(self, train_loss: float, validated: tuple[float, np.ndarray, np.ndarray] | None) -> None:
         """Add an epoch to the history, and keep the state after it and, if it is the best so far, its weights.
 
         Parameters
         ----------
         train_loss : float
-        judged : (float, (N, K) array, (N, K) array), optional
+        validated : (float, (N, K) array, (N, K) array), optional
             Loss, labels and probabilities of the validation set; None without one.
         """
         task = getattr(self.model, "task", None)
-        if judged is None:
+        if validated is None:
             self.history.add_unvalidated(train_loss)
         else:
-            self.history.add(train_loss, *judged, task)
+            self.history.add(train_loss, *validated, task)
         if self.history.is_best():
-            self.best_weights = _copy_of_weights(self.judged)
-            has_thresholds = judged is not None and not (task and task.is_multiclass)
-            self.thresholds = metrics.fit_thresholds(*judged[1:]).tolist() if has_thresholds else None
+            self.best_weights = _copy_of_weights(self.eval_model)
+            has_thresholds = validated is not None and not (task and task.is_multiclass)
+            self.thresholds = metrics.fit_thresholds(*validated[1:]).tolist() if has_thresholds else None
         self.losses = LossMeter()
         self.save()
         self._write_results()
@@ -231,14 +224,14 @@ class Run:
         if self.folder is None:
             return
         self.losses.settle()
-        randoms = self.team.gather(random_state(self.device)[None])
-        if self.team.is_first:
+        randoms = self.context.gather(random_state(self.device)[None])
+        if self.context.is_first:
             content = self._content() | {"random": torch.cat(randoms)}
             save_tensors(self.folder / LAST, content)
 
     def _write_results(self) -> None:
         """Write history.csv and, if the last epoch is the best, best.pt."""
-        if self.folder is None or not self.team.is_first:
+        if self.folder is None or not self.context.is_first:
             return
         if self.history.is_best():
             row = self.history.rows[-1]
@@ -249,7 +242,7 @@ class Run:
                 "seconds": getattr(self.model, "seconds", None),
             }
             kept |= {"epoch": row["epoch"], "val_loss": row.get("val_loss")}
-            save_checkpoint(self.folder / BEST, self.judged, **kept)
+            save_checkpoint(self.folder / BEST, self.eval_model, **kept)
         self.history.to_csv(self.folder / HISTORY)
 
     def _fed(self) -> dict:
@@ -289,15 +282,17 @@ class Run:
         """All processes must go on from the same place with the same data and settings."""
         place = None if saved is None else (len(saved["rows"]), len(saved["losses"]))
         settings = {name: value for name, value in self.settings.items() if name not in ("device", "progress")}
-        self.team.require_same(json.dumps([place, self.data, settings]), f"state, data or settings of {self.folder}")
+        text = json.dumps([place, self.data, settings])
+        self.context.assert_same_across_ranks(text, f"state, data or settings of {self.folder}")
 
     def _check(self, saved: dict) -> None:
         """Refuse a run that was begun with other settings, another model or other data."""
         # A learning rate that follows a cycle depends on where the cycle ends.
-        free = set(FREE_SETTINGS) - ({"epochs"} if self.settings["schedule"] == "one_cycle" else set())
+        free = set(RESUMABLE_OVERRIDES) - ({"epochs"} if self.settings["schedule"] == "one_cycle" else set())
         _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", free)
         model = getattr(self.model, "settings", None) or {}
-        _check_equal(saved.get("settings") or {}, model, f"{self.folder} trains a model with")
+        before = with_present_names(saved.get("settings") or {})
+        _check_equal(before, model, f"{self.folder} trains a model with")
         before = {name: saved.get(name) for name in ("recipe", "task")}
         _check_equal(_plain(before), _plain(self._fed()), f"{self.folder} trains a model with")
         for name, now in self.data.items():
@@ -312,16 +307,19 @@ class Run:
 
     def _take_up(self, saved: dict) -> None:
         try:
+            self._agree(saved)
+            self._check(saved)
             self.model.load_state_dict(saved["state_dict"])
-            load_optimizer(self.optimizer, saved["optimizer"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.scheduler.load_state_dict(saved["scheduler"])
             self.history, self.thresholds = History(saved["rows"]), saved["thresholds"]
-            self.losses = losses_of(saved, len(self.order))
-            steps = len(self.history.rows) * len(self.order) + len(self.losses)
-            load_scheduler(self.scheduler, saved["scheduler"], steps, self.settings["learning_rate"])
+            self.losses = LossMeter(saved["losses"], saved["counts"])
             if self.averaged is not None:
                 self.averaged.load_state_dict(saved["averaged"])
             self.order.seek(saved["order"])
-            restore_random_state(saved["random"], self.device, self.team.rank)
+            restore_random_state(saved["random"], self.device, self.context.rank)
+        except EcgCourseError:
+            raise
         # What parts of a wrong kind raise depends on where PyTorch stumbles.
         except Exception as error:
             raise CheckpointError(f"{self.folder / LAST} doesn't fit this run: {in_words(error)}") from error
@@ -334,16 +332,13 @@ class Run:
             # The process may have ended after writing last.pt, before it wrote best.pt and history.csv.
             self._write_results()
             if self.history.is_best():
-                self.best_weights = _copy_of_weights(self.judged)
+                self.best_weights = _copy_of_weights(self.eval_model)
                 return
         path, best = self.folder / BEST, self.history.best_epoch
         content = read_checkpoint(path)
         if content.get("epoch") != best:
             raise CheckpointError(f"{path} holds epoch {shown(content.get('epoch'))}, but epoch {best} is the best")
-        weights = content["state_dict"]
-        if _shapes(weights) != _shapes(self.model.state_dict()):
-            raise CheckpointError(f"{path}: its weights don't fit the model of this run; name another folder")
-        self.best_weights = {name: tensor.to(self.device) for name, tensor in weights.items()}
+        self.best_weights = {name: tensor.to(self.device) for name, tensor in content["state_dict"].items()}
 
     def _ask(self, number: int, frame: object) -> None:
         if self._stop_asked:
@@ -398,7 +393,7 @@ def fingerprint(dataset: Dataset) -> dict:
     return {"records": len(dataset), "sha256": digest.hexdigest()}
 
 
-def environment(device: torch.device, team: Team) -> dict:
+def environment(device: torch.device, context: DistributedContext) -> dict:
     """What a result may depend on beside data and settings: versions, device, threads, processes; plain values."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -411,12 +406,12 @@ def environment(device: torch.device, team: Team) -> dict:
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
-        "processes": team.size,
+        "processes": context.world_size,
         "torchrun": os.environ.get("TORCHELASTIC_RUN_ID"),
     }
 
 
-def starts(folder: str | os.PathLike) -> list[dict]:
+def process_starts(folder: str | os.PathLike) -> list[dict]:
     """Each start of a run, first to last, as :func:`environment` told it; DataError for a damaged file."""
     path = Path(folder) / ENVIRONMENT
     if not os.path.lexists(path):
@@ -441,26 +436,21 @@ def _check_equal(before: dict, now: dict, words: str, free: Iterable[str] = ()) 
 
 
 @contextmanager
-def _held(folder: Path, team: Team) -> Iterator[None]:
+def _held(folder: Path, context: DistributedContext) -> Iterator[None]:
     """Keep a second training out of the folder, and what killed ones have left."""
-    if not team.is_first:
+    if not context.is_first:
         yield
         return
-    lock = filelock.FileLock(folder / LOCK, timeout=LOCK_WAIT)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise DataError(f"another process trains in {folder}; wait for it, or name another folder") from error
-    except OSError as error:
-        raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            busy = f"another process trains in {folder}; wait for it, or name another folder"
+            stack.enter_context(lock(folder / LOCK, busy, LOCK_WAIT))
+        except OSError as error:
+            raise DataError(f"can't write in {folder}: {error.strerror or error}; name another folder") from error
         for name in FILES:
-            remove_leftovers(folder / name)
+            staging(folder / name).unlink(missing_ok=True)
         yield
-    finally:
-        (folder / LOCK).unlink(missing_ok=True)
-        lock.release()
 
 
 def _version(name: str) -> str | None:
@@ -470,19 +460,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _write_json(path: Path, content: dict) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def _copy_of_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 def _plain(content: dict) -> dict:
     """With lists in place of tuples, as a file may give them."""
     return json.loads(json.dumps(content))
+
+
+__getattr__ = former_names(globals(), {"starts": "process_starts"})

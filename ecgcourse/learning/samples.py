@@ -29,7 +29,7 @@ SIGNAL_AXES = 3
 DEFAULT_IMAGES, DEFAULT_SIGNALS, DEFAULT_TASK = ImageRecipe(), SignalRecipe(), Task()
 
 
-class Views(NamedTuple):
+class Crops(NamedTuple):
     """Several crops of each record, where a dataset would else have one input: (B, V, …), or (V, …) of one record."""
 
     inputs: torch.Tensor
@@ -158,7 +158,7 @@ class RenderedImages(Dataset):
         Returns
         -------
         images : (C, S, S) or (B, C, S, S) tensor of `dtype`
-            With V crops, :class:`Views` of (V, C, S, S) or (B, V, C, S, S); of a :class:`Draw` always (B, C, S, S).
+            With V crops, :class:`Crops` of (V, C, S, S) or (B, V, C, S, S); of a :class:`Draw` always (B, C, S, S).
         labels : (K,) or (B, K) float32 tensor
         """
         rows = rows_of(self, index).to(self.signals.device, non_blocking=True)
@@ -238,7 +238,7 @@ class Signals(Dataset):
     def __getitem__(self, index: Index) -> tuple[torch.Tensor, torch.Tensor]:
         """Take one record, (L, T) and (K,), or a batch, (B, L, T) and (B, K), float32.
 
-        With a crop T is its length; V crops are :class:`Views` of (V, L, T) or (B, V, L, T), but of a :class:`Draw`
+        With a crop T is its length; V crops are :class:`Crops` of (V, L, T) or (B, V, L, T), but of a :class:`Draw`
         always (B, L, T).
         """
         rows = rows_of(self, index).to(self.signals.device, non_blocking=True)
@@ -320,10 +320,10 @@ def _cut_out(x: torch.Tensor, starts: torch.Tensor, length: int) -> torch.Tensor
 
 def _as_asked(
     made: torch.Tensor, rows: torch.Tensor, recipe: ImageRecipe | SignalRecipe, index: Index
-) -> torch.Tensor | Views:
+) -> torch.Tensor | Crops:
     """What was made for the flattened rows, (B, …) or (B V, …), in the shape of the rows."""
     if recipe.eval_crops > 1 and not isinstance(index, Draw):
-        return Views(made.reshape(*rows.shape, recipe.eval_crops, *made.shape[1:]))
+        return Crops(made.reshape(*rows.shape, recipe.eval_crops, *made.shape[1:]))
     # Reshaped only where it must be: a batch keeps the order of its memory.
     return made if rows.ndim == 1 else made.reshape(*rows.shape, *made.shape[1:])
 

@@ -3,7 +3,6 @@
 Introduced in chapter 08.
 """
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ import pandas as pd
 import tifffile
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from ecgcourse.errors import DataError, in_words
 from ecgcourse.images.fields import LARGEST
@@ -32,7 +30,8 @@ from ecgcourse.learning.samples import (
 )
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
 from ecgcourse.records import practice, ptbxl
-from ecgcourse.support.files import check_inside, load_array, read_json, stat_file, whole_file
+from ecgcourse.support.files import atomic_write, check_inside, load_array, read_json, stat_file, write_json
+from ecgcourse.support.progress_bar import progress_bar
 
 # Pixels rendered together while writing: 64 stacks of 256 × 256 are 38 MB.
 WRITE_PIXELS = 64 * CHANNELS * 256**2
@@ -134,7 +133,7 @@ def is_synthetic(data: str | os.PathLike) -> bool:
 
 
 def is_written(folder: Path, settings: dict) -> bool:
-    """Whether a folder holds the images of these very settings, as :func:`write_notes` tells at the end."""
+    """Whether a folder holds images of these very settings, or some of them, as :func:`write_notes` tells."""
     try:
         return read_json(folder / IMAGES) == settings
     except DataError:
@@ -152,7 +151,7 @@ def write_partition(folder: Path, dataset: RenderedImages, ecg_ids: pd.Index, na
     missing = [number for number in numbers if not _image_path(folder, number).exists()]
     done = len(dataset) - len(missing)
     batch = max(1, WRITE_PIXELS // (dataset.recipe.channels * dataset.size**2))
-    with _bar(f"images of {name}", len(dataset), done, progress) as bar:
+    with progress_bar(progress, total=len(dataset), initial=done, desc=f"images of {name}", unit="record") as bar:
         for start in range(0, len(missing), batch):
             numbers = missing[start : start + batch]
             for number, image in zip(numbers, dataset[numbers][0].numpy(), strict=True):
@@ -162,9 +161,9 @@ def write_partition(folder: Path, dataset: RenderedImages, ecg_ids: pd.Index, na
 
 def write_notes(folder: Path, settings: dict, synthetic: bool) -> None:
     """Write images.json, and mark images of a practice set as synthetic."""
-    (folder / IMAGES).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / IMAGES, settings)
     if synthetic:
-        (folder / practice.MARK).write_text('{"synthetic": true}\n', encoding="utf-8")
+        write_json(folder / practice.MARK, {"synthetic": True})
 
 
 def _noted(folder: Path) -> tuple[ImageRecipe, float, Task | None]:
@@ -187,14 +186,9 @@ def _noted(folder: Path) -> tuple[ImageRecipe, float, Task | None]:
 
 
 def _write_tiff(path: Path, image: np.ndarray) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         # Named, since tifffile would take some sizes for a colour picture.
         tifffile.imwrite(temporary, image, photometric="minisblack")
-
-
-def _bar(what: str, total: int, start: int, progress: bool | None) -> tqdm:
-    hidden = None if progress is None else not progress
-    return tqdm(total=total, initial=start, desc=what, unit="record", disable=hidden)
 
 
 def _image_path(folder: Path, number: int) -> Path:
@@ -205,15 +199,14 @@ def _readable(folder: Path, channels: int, progress: bool | None) -> tuple[list[
     """The numbers whose image and label can be read, the side of the images, and what is wrong with the others."""
     found = sorted(_numbers(folder / "images", ".tif") | _numbers(folder / "labels", ".npy"))
     numbers, size, label, errors = [], 0, None, {}
-    with _bar("checking images", len(found), 0, progress) as bar:
-        for number in found:
+    with progress_bar(progress, iterable=found, desc="checking images", unit="record") as bar:
+        for number in bar:
             try:
                 label = _read_label(folder, number, label)
                 size = _read_sized(folder, number, channels, size).shape[-1]
                 numbers.append(number)
             except DataError as error:
                 errors[number] = error
-            bar.update()
     if not numbers:
         first = f"; the first: {errors[found[0]]}" if found else ": looked for images/0.tif and labels/0.npy"
         raise DataError(f"{folder} holds no images that can be used{first}")
@@ -290,18 +283,20 @@ def _read_tiff(folder: Path, number: int, channels: int) -> np.ndarray:
     try:
         with tifffile.TiffFile(path, **_OTHER_KINDS) as file:
             image = file.series[0]
-            _check_promise(path, image.dtype, image.shape, channels, n_bytes)
+            _check_header_against_size(path, image.dtype, image.shape, channels, n_bytes)
             pixels = image.asarray()
     except DataError:
         raise
     # What a damaged file raises depends on where tifffile stumbles.
     except Exception as error:
         raise DataError(f"{path} can't be read as an image ({in_words(error)}); write the images again") from error
-    _check_promise(path, pixels.dtype, pixels.shape, channels, n_bytes)
+    _check_header_against_size(path, pixels.dtype, pixels.shape, channels, n_bytes)
     return pixels
 
 
-def _check_promise(path: Path, dtype: np.dtype, shape: tuple[int, ...], channels: int, n_bytes: int) -> None:
+def _check_header_against_size(
+    path: Path, dtype: np.dtype, shape: tuple[int, ...], channels: int, n_bytes: int
+) -> None:
     """Hold what a TIFF file says of its image against what is needed and against its size."""
     if dtype != np.uint8 or len(shape) != 3 or shape != (channels, *shape[-1:] * 2):
         raise DataError(f"{path}: {dtype} of shape {shape}, but uint8 of shape ({channels}, S, S) is needed")

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler, swa_utils
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ecgcourse.errors import EcgCourseWarning, SettingError, shown
+from ecgcourse.errors import EcgCourseWarning, SettingError, check_setting
 from ecgcourse.learning import distributed
 from ecgcourse.learning.config import PRECISIONS as PRECISION_NAMES
 from ecgcourse.learning.config import TrainConfig
@@ -29,10 +29,11 @@ from ecgcourse.learning.history import History
 from ecgcourse.learning.loader import loader
 from ecgcourse.learning.losses import LossMeter, loss_function_of, positive_weights
 from ecgcourse.learning.runs import Run
-from ecgcourse.learning.samples import Augmentation, Views, to_float
+from ecgcourse.learning.samples import Augmentation, Crops, to_float
 from ecgcourse.models.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint
 from ecgcourse.recipe import Task, class_names
 from ecgcourse.support.device import pick_device
+from ecgcourse.support.progress_bar import progress_bar
 
 __all__ = [
     "CHECKPOINT_FORMAT",
@@ -55,7 +56,7 @@ PRECISIONS = {name: getattr(torch, name) for name in PRECISION_NAMES}
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
-Inputs = torch.Tensor | Views | Sequence[torch.Tensor | Views]
+Inputs = torch.Tensor | Crops | Sequence[torch.Tensor | Crops]
 
 Batches = Iterable[tuple[Inputs, torch.Tensor]]
 
@@ -82,17 +83,16 @@ def train_one_epoch(
 ) -> float:
     """Take one step for each batch.
 
-    Inside :func:`ecgcourse.learning.distributed.joined` all processes take it together, each with its share of the
-    batch.
+    Inside :func:`ecgcourse.learning.distributed.process_group` all processes take it together, each with its share of
+    the batch.
 
     Parameters
     ----------
     model : nn.Module
-        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training
-        mode.
+        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; on `device`. Left in training mode.
     batches : iterable of (inputs, labels)
         What the model takes, as one tensor or several in its order, and (B, K) float32. Images may be uint8, or
-        floats in [0, 1]. Of :class:`ecgcourse.learning.samples.Views` the logits are averaged.
+        floats in [0, 1]. Of :class:`ecgcourse.learning.samples.Crops` the logits are averaged.
     loss_function : nn.Module
         Mean loss of logits and labels, on `device`.
     optimizer : torch.optim.Optimizer
@@ -100,7 +100,7 @@ def train_one_epoch(
     precision : torch.dtype
         Of convolutions and matrix products: float32 or bfloat16.
     scheduler : torch.optim.lr_scheduler.LRScheduler, optional
-        Told after each step.
+        Stepped after every batch.
     losses : LossMeter, optional
         Steps that the epoch has taken already; gets the new ones.
 
@@ -124,9 +124,9 @@ def train_one_epoch(
         loss = loss_function(logits, labels.to(device, non_blocking=True)) if len(labels) else logits.sum()
         losses.add(loss, len(labels))
         if device.type == "cpu":
-            # Asked before the step, while the weights are still numbers. A GPU would have to come to rest for it.
+            # Checked for NaN before step(), while the weights are finite. On a GPU, .item() would synchronize with it.
             _finite(loss.item(), f"training loss at learning rate {rate:g}")
-        (loss * distributed.team().weight(len(labels))).backward()
+        (loss * distributed.context().loss_scale(len(labels))).backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
@@ -140,7 +140,7 @@ def validate(
     device: torch.device,
     precision: torch.dtype = torch.float32,
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Ask the model about each batch, with dropout off and no gradients.
+    """Evaluate the model on all batches, without dropout and without gradients.
 
     Parameters
     ----------
@@ -160,8 +160,8 @@ def validate(
     SettingError
         Outputs or loss are not finite numbers.
     """
-    logits, labels = _answers(model, batches, device, precision)
-    loss = distributed.team().of_first(loss_function(logits.to(device), labels.to(device)).item())
+    logits, labels = _forward_all(model, batches, device, precision)
+    loss = distributed.context().broadcast(loss_function(logits.to(device), labels.to(device)).item())
     return _finite(loss, "validation loss"), labels.numpy(), _probabilities(logits, _task(model))
 
 
@@ -174,41 +174,32 @@ def fit(
     resume: bool = False,
     about: dict | None = None,
 ) -> History:
-    """Train a model, and leave it with the weights of its best epoch.
+    """Train a model, and leave it with the weights of its best epoch, the one with the lowest validation loss.
 
-    The best epoch is the one with the lowest validation loss. With `config.out` its weights are written to
-    best.pt each time they improve, history.csv grows with each epoch, config.json holds settings and
-    fingerprints of the data, environment.json versions and hardware.
-
-    last.pt holds the state after each epoch, and after `config.checkpoint_every` steps. If the process ends
-    before its time, the same call with `resume=True` goes on from there: on a CPU, to the same weights and
-    history to the last bit. Ctrl-C and SIGTERM write it once the step is done, and raise KeyboardInterrupt.
-
+    What a run leaves in `config.out`, and how it goes on after an interruption, says :mod:`ecgcourse.learning.runs`.
     What the model was made for, `recipe` and `task`, must be what the datasets give; a model that was made without
-    takes over theirs: a recipe of None from a dataset that isn't of :mod:`ecgcourse.learning.datasets`. It gets
-    `thresholds`, a number for each class, fitted to the validation set after its best epoch.
+    takes over theirs. It gets `thresholds`, one for each class, fitted to the validation set after its best epoch.
 
-    Inside :func:`ecgcourse.learning.distributed.joined` each process calls this. They share each batch, so
+    Inside :func:`ecgcourse.learning.distributed.process_group` each process calls this. They share each batch, so
     that any number of them learns the same up to rounding; but for dropout, which is different in each, and for
     batch normalization, which sees each process's share alone.
 
     Parameters
     ----------
     model : nn.Module
-        Maps (B, C, S, S) float images, or whatever it takes, to (B, K) logits; moved to the device. To repeat a
-        run exactly, call :func:`seed_everything` before making the model too. With `config.out` it needs
-        `settings`.
+        As for :func:`train_one_epoch`; moved to the device. To repeat a run exactly, call :func:`seed_everything`
+        before making it too. With `config.out` it needs `settings`.
     train : Dataset
-        What the model takes, and labels: a dataset of :mod:`ecgcourse.learning.datasets` or a part of one, or any other
-        of PyTorch's kind, such as a ``TensorDataset``, see :class:`ecgcourse.learning.derived.Batched`.
+        Of inputs and labels: of :mod:`ecgcourse.learning.datasets`, a part of one, or any other of PyTorch's kind, see
+        :class:`ecgcourse.learning.derived.Batched`.
     val : dataset, optional
         Of the same kind. Without it all epochs are gone through, and the weights are those of the last.
     config : TrainConfig
     report : callable, optional
         Called with the new row of the history after each epoch.
     resume : bool
-        Go on with the run in `config.out`, if it has come to a checkpoint; else begin it. Only patience, device,
-        workers, checkpoint_every, out, progress and, at a constant rate, epochs may differ from its settings.
+        Go on with the run in `config.out`, if it has come to a checkpoint; else begin it. Only the settings
+        :data:`ecgcourse.learning.runs.RESUMABLE_OVERRIDES` may differ, `epochs` at a constant rate alone.
     about : dict, optional
         Plain values about the data, to be kept in config.json.
 
@@ -219,26 +210,22 @@ def fit(
     Raises
     ------
     DataError
-        A class without positives or negatives in either set, an unwritable `config.out`, other data than the
-        run to resume was trained on, or another process that trains there.
+        A class with one outcome only, an unwritable `config.out`, other data than those of the run to resume, or
+        another process that trains there.
     SettingError
         A model for another recipe or other classes, a device that isn't there, an augmentation that the data can't
-        have, a folder with another run or with this one under other settings, or a loss that is no longer a finite
-        number, which a lower learning rate cures.
+        have, a folder with another run or other settings, or a loss that is no longer a finite number, which a lower
+        learning rate cures.
     CheckpointError
         A checkpoint to resume that is damaged.
     """
     device = pick_device(config.device)
     train, val = batched(train, _task(model)), None if val is None else batched(val, _task(model))
     _settle(model, train, val)
-    _warn_of_imitated_numbers(config.precision, device)
+    _warn_of_emulated_bfloat16(config.precision, device)
     # Each process draws its own dropout; the first one draws what it would draw alone.
-    share = distributed.team().share
-    seed_everything(config.seed + share[0])
-    options = {"workers": config.workers, "share": share}
-    augmentation = Augmentation(config.gain, config.roll)
-    train_batches = loader(train, config.batch_size, True, config.seed, **options, augmentation=augmentation)
-    val_batches = None if val is None else loader(val, config.batch_size, **options)
+    seed_everything(config.seed + distributed.context().rank)
+    train_batches, val_batches = _loaders(train, val, config)
     loss_function = loss_function_of(train, val, config, _task(model)).to(device)
     # Convolutions read images and weights faster with the channels of a pixel side by side.
     optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
@@ -248,19 +235,7 @@ def fit(
     with run.opened({"train": train} | ({} if val is None else {"val": val}), resume):
         if run.goes_on:
             run.write_start(about or {})
-        network = torch.compile(model) if config.compile else model
-        learner = distributed.wrapped(network, device)
-        judge = network if averaged is None else averaged.module
-        precision = PRECISIONS[config.precision]
-        with _bar(config, len(train_batches), run) as bar, run.interruptible():
-            while run.goes_on:
-                batches = _counted(run.watch_training(train_batches), bar)
-                step = loss_function, optimizer, device, precision, scheduler, run.losses
-                train_loss, judged = train_one_epoch(learner, batches, *step), None
-                if val_batches is not None:
-                    judged = validate(judge, run.watch_validation(val_batches), loss_function, device, precision)
-                run.end_epoch(train_loss, judged)
-                _show(run.history, bar, report)
+        _train_epochs(run, train_batches, val_batches, loss_function, report)
     model.load_state_dict(run.best_weights)
     model.thresholds, model.recipe_given, model.task_given = run.thresholds, True, True
     return run.history
@@ -307,14 +282,44 @@ def predict(
         The model's outputs are not finite numbers, a device that isn't there, an unknown precision, or a dataset of
         another recipe or other classes than the model has learned.
     """
-    if precision not in PRECISIONS:
-        raise SettingError(f"precision={shown(precision)} isn't allowed; it must be {' or '.join(PRECISIONS)}")
+    check_setting("", "precision", precision, precision in PRECISIONS, " or ".join(PRECISIONS))
     place = pick_device(device)
     dataset = batched(dataset, _task(model))
     _check_recipe(model, dataset)
     _check_task(model, dataset)
-    logits, labels = _answers(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
+    logits, labels = _forward_all(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
     return labels.numpy(), _probabilities(logits, _task(model))
+
+
+def _loaders(train: Dataset, val: Dataset | None, config: TrainConfig) -> tuple[DataLoader, DataLoader | None]:
+    context = distributed.context()
+    options = {"workers": config.workers, "share": (context.rank, context.world_size)}
+    augmentation = Augmentation(config.gain, config.roll)
+    train_batches = loader(train, config.batch_size, True, config.seed, **options, augmentation=augmentation)
+    return train_batches, None if val is None else loader(val, config.batch_size, **options)
+
+
+def _train_epochs(
+    run: Run,
+    train_batches: DataLoader,
+    val_batches: DataLoader | None,
+    loss_function: nn.Module,
+    report: Callable[[dict[str, float]], None] | None,
+) -> None:
+    """The loop: train, validate, keep the result, until the run is at its end."""
+    config, device, precision = run.config, run.device, PRECISIONS[run.config.precision]
+    network = torch.compile(run.model) if config.compile else run.model
+    ddp_model = distributed.wrap_ddp(network, device)
+    eval_model = network if run.averaged is None else run.eval_model
+    with _bar(config, len(train_batches), run) as bar, run.interruptible():
+        while run.goes_on:
+            batches = _counted(run.watch_training(train_batches), bar)
+            step = loss_function, run.optimizer, device, precision, run.scheduler, run.losses
+            train_loss, validated = train_one_epoch(ddp_model, batches, *step), None
+            if val_batches is not None:
+                validated = validate(eval_model, run.watch_validation(val_batches), loss_function, device, precision)
+            run.end_epoch(train_loss, validated)
+            _show(run.history, bar, report)
 
 
 def _task(model: nn.Module) -> Task | None:
@@ -384,8 +389,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: torch.dtype) -> torch.Tensor:
     """Logits (B, K) as float32, whatever the inputs come as and the network calculates in; of crops their mean."""
-    inputs = [inputs] if isinstance(inputs, torch.Tensor | Views) else list(inputs)
-    n_crops = max((each.inputs.shape[1] for each in inputs if isinstance(each, Views)), default=1)
+    inputs = [inputs] if isinstance(inputs, torch.Tensor | Crops) else list(inputs)
+    n_crops = max((each.inputs.shape[1] for each in inputs if isinstance(each, Crops)), default=1)
     inputs = [_side_by_side(each, n_crops).to(device, non_blocking=True) for each in inputs]
     inputs = [to_float(each) if each.dtype == torch.uint8 else each for each in inputs]
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
@@ -393,20 +398,21 @@ def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: t
     return logits if n_crops == 1 else logits.unflatten(0, (-1, n_crops)).mean(dim=1)
 
 
-def _side_by_side(inputs: torch.Tensor | Views, n_crops: int) -> torch.Tensor:
+def _side_by_side(inputs: torch.Tensor | Crops, n_crops: int) -> torch.Tensor:
     """The crops of all records, (B V, …); what has none, as often as the others have crops."""
-    if isinstance(inputs, Views):
+    if isinstance(inputs, Crops):
         return inputs.inputs.flatten(0, 1)
     return inputs if n_crops == 1 else inputs.repeat_interleave(n_crops, dim=0)
 
 
-def _answers(
+def _forward_all(
     model: nn.Module, batches: Batches, device: torch.device, precision: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and labels of all batches of all processes, (N, K) each, on the CPU."""
     with _evaluating(model):
-        answers = [(_logits(model, inputs, device, precision), labels) for inputs, labels in batches]
-    logits, labels = (distributed.team().merge(torch.cat(parts)) for parts in zip(*answers, strict=True))
+        batched_logits = [(_logits(model, inputs, device, precision), labels) for inputs, labels in batches]
+    gather = distributed.context().gather_interleaved
+    logits, labels = (gather(torch.cat(parts)) for parts in zip(*batched_logits, strict=True))
     if not torch.isfinite(logits).all():
         raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
     return logits, labels
@@ -418,11 +424,11 @@ def _probabilities(logits: torch.Tensor, task: Task | None) -> np.ndarray:
     return (logits.softmax(dim=1) if task is not None and task.is_multiclass else logits.sigmoid()).numpy()
 
 
-def _warn_of_imitated_numbers(precision: str, device: torch.device) -> None:
+def _warn_of_emulated_bfloat16(precision: str, device: torch.device) -> None:
     # What PyTorch calculates in bfloat16 on such a processor goes through float32, number by number.
     if precision == "bfloat16" and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
         warnings.warn(
-            "this processor can't calculate in bfloat16 and imitates it, many times more slowly than float32; "
+            "this processor can't calculate in bfloat16 and emulates it, many times more slowly than float32; "
             "precision='float32' is the better choice here",
             EcgCourseWarning,
             stacklevel=3,
@@ -460,9 +466,9 @@ def _moving_average(model: nn.Module, optimizer: torch.optim.Optimizer, decay: f
 
 
 def _bar(config: TrainConfig, batches_per_epoch: int, run: Run) -> tqdm:
-    hidden = None if config.progress is None and run.team.is_first else not (config.progress and run.team.is_first)
+    progress = config.progress if run.context.is_first else False
     done = len(run.history.rows) * batches_per_epoch + len(run.losses)
-    return tqdm(total=config.epochs * batches_per_epoch, initial=done, unit="batch", disable=hidden)
+    return progress_bar(progress, total=config.epochs * batches_per_epoch, initial=done, unit="batch")
 
 
 def _counted(batches: Batches, bar: tqdm) -> Iterator[tuple[Inputs, torch.Tensor]]:

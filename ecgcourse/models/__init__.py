@@ -18,12 +18,30 @@ from ecgcourse.models.joint_fusion import JointFusion
 from ecgcourse.models.late_fusion import LateFusion
 from ecgcourse.models.mobilenet import MobileNet
 from ecgcourse.models.recurrent import GRU, LSTM
-from ecgcourse.models.registry import REGISTRY, create, has_setting, image_recipe, inputs, names, signal_recipe
+from ecgcourse.models.registry import (
+    REGISTRY,
+    create,
+    has_setting,
+    image_recipe,
+    inputs,
+    names,
+    signal_recipe,
+    with_present_names,
+)
 from ecgcourse.models.resnet import ResNet
 from ecgcourse.models.resnet1d import ResNet1d
 from ecgcourse.models.vgg import VGG
 
-__all__ = ["REGISTRY", "create", "has_setting", "image_recipe", "inputs", "names", "signal_recipe"]
+__all__ = [
+    "REGISTRY",
+    "create",
+    "has_setting",
+    "image_recipe",
+    "inputs",
+    "names",
+    "signal_recipe",
+    "with_present_names",
+]
 
 REGISTRY.update(
     alexnet=AlexNet,

@@ -1,14 +1,13 @@
 """The AlexNet variant of Narotamo et al. 2024, and how to read the weights that they published. Chapter 09."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ecgcourse.errors import CheckpointError
-from ecgcourse.models.checks import check_choice, check_counts, check_images, check_shares, check_size
+from ecgcourse.models.checkpoint import check_weights, load_tensors
 from ecgcourse.models.network import Network
 
 ORIGINAL_LAYERS = {
@@ -27,7 +26,7 @@ ORIGINAL_LAYERS = {
 class AlexNet(Network):
     """Five convolutions, three poolings, three linear layers: nine images in, four logits out.
 
-    After Krizhevsky et al. (2012), narrower, with nine input channels. At ``size=256`` the side shrinks
+    After Krizhevsky et al. (2012), narrower, with nine input channels. At ``image_size=256`` the side shrinks
     256 → 62 → 30 → 14 → 6, so 256 · 6 · 6 = 9216 numbers reach the first linear layer.
 
     Parameters
@@ -38,17 +37,17 @@ class AlexNet(Network):
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 67.
     dropout : float
-        Share of whole channels silenced after each pooling, in training only.
-    initialisation : {"pytorch", "he"}
+        Dropout probability of whole channels after each pooling.
+    init : {"pytorch", "he"}
         How the random weights start. "pytorch" is PyTorch's own way, which Narotamo et al. used: signals
         shrink from layer to layer, and the loss stands still for the first epochs. "he" keeps their size
         through the ReLUs (He et al. 2015) and learns at once; it wants Adam, or a low learning rate.
-    standardise : bool
+    standardize : bool
         Bring each channel to mean 0 and standard deviation 1 before the first convolution, by the running statistics
-        of batch normalisation (Ioffe and Szegedy 2015) without weights. Grey levels are never negative, so that
+        of batch normalization (Ioffe and Szegedy 2015) without weights. Grey levels are never negative, so that
         without it all weights of a filter are pushed the same way (LeCun et al. 1998). Narotamo et al. did without.
 
     Raises
@@ -67,21 +66,23 @@ class AlexNet(Network):
     """
 
     inputs = ("images",)
+    smallest = 67
+    choices = {"init": ("pytorch", "he"), "standardize": (False, True)}
 
     def __init__(
         self,
         filters: int = 16,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
         dropout: float = 0.3,
-        initialisation: str = "pytorch",
-        standardise: bool = False,
+        init: str = "pytorch",
+        standardize: bool = False,
     ):
         super().__init__()
-        _check_settings(self.settings)
-        f, side = filters, last_side(size)
-        self.standardised = nn.BatchNorm2d(in_channels, affine=False) if standardise else None
+        f, side = filters, last_side(image_size)
+        # Of the former name of its setting, under which checkpoints have it.
+        self.standardised = nn.BatchNorm2d(in_channels, affine=False) if standardize else None
         self.features = nn.Sequential(
             *_convolution(in_channels, f, kernel=11, stride=4, padding=0),
             *_pooling(dropout),
@@ -101,8 +102,8 @@ class AlexNet(Network):
             nn.Linear(2048, n_classes),
         )
         self.embedding_size = 2048
-        if initialisation == "he":
-            self.apply(_initialise_after_he)
+        if init == "he":
+            self.apply(_he_init)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
@@ -113,18 +114,18 @@ class AlexNet(Network):
         return self.classifier[:-1](self.features(self._checked(images)))
 
     def last_map(self, images: torch.Tensor) -> torch.Tensor:
-        """The output of the last convolution, before its ReLU: (B, 256, side, side), 14 a side at ``size=256``."""
+        """The output of the last convolution, before its ReLU: (B, 256, side, side); at 256 pixels 14 a side."""
         return self.features[:-3](self._checked(images))
 
     def _checked(self, images: torch.Tensor) -> torch.Tensor:
         """The images as the first convolution takes them."""
-        check_images(type(self).__name__, images, self.settings["in_channels"], self.settings["size"])
+        self.check_images(images)
         return images if self.standardised is None else self.standardised(images)
 
 
-def last_side(size: int, poolings: int = 3) -> int:
+def last_side(image_size: int, poolings: int = 3) -> int:
     """Side that is left of an image after the first convolution and some of the poolings."""
-    side = (size - 11) // 4 + 1
+    side = (image_size - 11) // 4 + 1
     for _ in range(poolings):
         side = (side - 3) // 2 + 1
     return side
@@ -150,12 +151,14 @@ def load_original(path: str | os.PathLike) -> AlexNet:
     ------
     CheckpointError
         No such file, a file that isn't a `state_dict`, layers of other names or shapes, numbers that aren't
-        finite, or a file that claims more numbers than it holds.
+        finite, or a file that promises more numbers than it holds.
     """
     path = Path(path)
-    weights = _read_state(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} isn't there; name a file of the original's weights")
+    weights = load_tensors(path)
+    check_weights(path, weights)
     _check_names(path, weights)
-    _check_claims(path, weights)
     # Without memory or random numbers: the weights come from the file.
     with torch.device("meta"):
         model = AlexNet(filters=max(1, weights["conv2d_1.bias"].numel()))
@@ -172,40 +175,10 @@ def _pooling(dropout: float) -> list[nn.Module]:
     return [nn.MaxPool2d(3, stride=2), nn.Dropout2d(dropout)]
 
 
-def _initialise_after_he(layer: nn.Module) -> None:
+def _he_init(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
-
-
-def _check_settings(settings: dict) -> None:
-    check_counts("AlexNet", **{name: settings[name] for name in ("filters", "in_channels", "n_classes")})
-    check_shares("AlexNet", dropout=settings["dropout"])
-    check_choice("AlexNet", ("pytorch", "he"), initialisation=settings["initialisation"])
-    check_choice("AlexNet", (False, True), standardise=settings["standardise"])
-    check_size("AlexNet", settings["size"], smallest=67)
-
-
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path} isn't there; name a file of the original's weights")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} isn't a file that torch.save writes since PyTorch 1.6; download it again")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-        if packed:
-            raise CheckpointError(f"{path}: {packed[0]} is compressed, which torch.save never does")
-        # Mapped, so that a claim of more bytes than there are finds the end of the file, not other memory.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except CheckpointError:
-        raise
-    # What a damaged file raises depends on where the unpickler stumbles.
-    except Exception as error:
-        raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise CheckpointError(f"{path} isn't the state_dict of a network: it holds something else than tensors")
-    return state
 
 
 def _check_names(path: Path, weights: dict[str, torch.Tensor]) -> None:
@@ -214,17 +187,6 @@ def _check_names(path: Path, weights: dict[str, torch.Tensor]) -> None:
     if missing or unknown:
         complaint = f"{missing[0]} is missing" if missing else f"{unknown[0]} is no part of it"
         raise CheckpointError(f"{path} isn't the original's AlexNet: {complaint}; its other networks can't be read")
-
-
-def _check_claims(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    claimed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-    if claimed > path.stat().st_size:
-        raise CheckpointError(
-            f"{path} claims {claimed:,} bytes of weights, but is only {path.stat().st_size:,} long; it is damaged"
-        )
-    for name, tensor in weights.items():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds something else than finite numbers")
 
 
 def _renamed(path: Path, weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, channels, h, w) to the same shape."""
-        query, key, value = (_as_words(part(x)) for part in (self.query, self.key, self.value))
+        query, key, value = (_to_tokens(part(x)) for part in (self.query, self.key, self.value))
         # Zeros change no dot product, and kernels that never hold all h·w × h·w weights need equal widths.
         padding = (0, value.shape[-1] - query.shape[-1])
         query, key = functional.pad(query, padding), functional.pad(key, padding)
@@ -50,7 +50,7 @@ class AlexNetAttention(AlexNet):
 
     Parameters
     ----------
-    filters, in_channels, n_classes, size, dropout, initialisation, standardise
+    filters, in_channels, n_classes, image_size, dropout, init, standardize
         As for AlexNet.
 
     Raises
@@ -64,12 +64,12 @@ class AlexNetAttention(AlexNet):
         filters: int = 8,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
         dropout: float = 0.0,
-        initialisation: str = "pytorch",
-        standardise: bool = False,
+        init: str = "pytorch",
+        standardize: bool = False,
     ):
-        super().__init__(filters, in_channels, n_classes, size, dropout, initialisation, standardise)
+        super().__init__(filters, in_channels, n_classes, image_size, dropout, init, standardize)
         layers = list(self.features)
         # Behind the ReLU of the third convolution first, so that the earlier place doesn't move it.
         layers.insert(10, SelfAttention(4 * filters))
@@ -77,6 +77,6 @@ class AlexNetAttention(AlexNet):
         self.features = nn.Sequential(*layers)
 
 
-def _as_words(x: torch.Tensor) -> torch.Tensor:
-    """(B, c, h, w) -> (B, 1, h·w, c): one word per pixel, one head."""
+def _to_tokens(x: torch.Tensor) -> torch.Tensor:
+    """(B, c, h, w) -> (B, 1, h·w, c): one token per pixel, one head."""
     return x.flatten(2).transpose(1, 2)[:, None]

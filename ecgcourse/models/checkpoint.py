@@ -5,7 +5,7 @@ versions, weights. Opening one runs no code that the file may hold.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ecgcourse.errors import CheckpointError, DataError, SettingError, StorageEr
 from ecgcourse.models import registry
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.support.device import pick_device
-from ecgcourse.support.files import check_zip, read_json, whole_file
+from ecgcourse.support.files import atomic_write, check_zip, read_json
 
 KEPT = ("thresholds", "calibration", "data", "synthetic", "seconds")
 """What learning leaves in a model beside weights."""
@@ -124,7 +124,7 @@ def read_checkpoint(path: Path) -> dict:
         raise CheckpointError(f"{path} isn't a checkpoint of this package: no format {CHECKPOINT_FORMAT!r}")
     if not isinstance(content.get("settings"), dict) or "state_dict" not in content:
         raise CheckpointError(f"{path} holds no settings or no weights; train again")
-    check_parts(path, content, ("state_dict",))
+    check_weights(path, content["state_dict"])
     try:
         if content["format"] == FORMER_FORMAT:
             task = Task(content["classes"])
@@ -132,9 +132,11 @@ def read_checkpoint(path: Path) -> dict:
             task = Task() if content["task"] is None else Task.from_dict(content["task"])
         recipe = None if content.get("recipe") is None else Recipe.from_dict(content["recipe"])
         thresholds = _checked_thresholds(content.get("thresholds"), task)
-    except (KeyError, TypeError, SettingError) as error:
+    # What values of a wrong kind raise depends on which of them is met first.
+    except Exception as error:
         raise CheckpointError(f"{path}: its recipe, task or thresholds are damaged: {in_words(error)}") from error
-    return content | {"task": task, "recipe": recipe, "thresholds": thresholds}
+    made = {"task": task, "recipe": recipe, "thresholds": thresholds}
+    return content | made | {"settings": registry.with_present_names(content["settings"])}
 
 
 def load_tensors(path: Path) -> object:
@@ -156,37 +158,17 @@ def load_tensors(path: Path) -> object:
         raise CheckpointError(f"{path} isn't a checkpoint, or is damaged ({type(error).__name__})") from error
 
 
-def check_parts(path: Path, content: dict, with_tensors: Iterable[str]) -> None:
-    """Hold a checkpoint from `load_tensors` against what every one is like.
-
-    Parameters
-    ----------
-    path
-        Where it was read from.
-    content
-        Its parts by name.
-    with_tensors
-        Names of the parts that may have tensors in them.
-
-    Raises
-    ------
-    CheckpointError
-        Another part holds a tensor, or the weights aren't finite numbers.
-    """
-    for name, part in content.items():
-        if name not in with_tensors and any(isinstance(value, torch.Tensor) for value in _values(part)):
-            raise CheckpointError(f"{path} is damaged: its {shown(name)} are a tensor or have one in them")
-    weights = content.get("state_dict")
-    tensors = list(weights.values()) if isinstance(weights, dict) else [None]
-    if not all(isinstance(each, torch.Tensor) for each in tensors):
+def check_weights(path: Path, weights: object) -> None:
+    """Refuse what isn't the state of a network: a dict of tensors of finite numbers; CheckpointError names the file."""
+    if not isinstance(weights, dict) or not all(isinstance(each, torch.Tensor) for each in weights.values()):
         raise CheckpointError(f"{path}: its weights are missing or no tensors, which don't fit a model")
-    if not all(torch.isfinite(each).all() for each in tensors):
+    if not all(torch.isfinite(each).all() for each in weights.values()):
         raise CheckpointError(f"{path} holds weights that aren't finite numbers: it is damaged, or training diverged")
 
 
 def save_tensors(path: str | os.PathLike, content: dict) -> None:
     """Write tensors and plain values for :func:`load_tensors`, whole or not at all; StorageError for a full disk."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             torch.save(content, temporary)
         except RuntimeError as error:

@@ -3,14 +3,13 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
 from ecgcourse.models.network import Network
 
 
 class CNN(Network):
     """Three convolutions, two poolings, three linear layers.
 
-    With few layers, but not small: at ``size=256`` the last map is 62 a side, so 64 · 62 · 62 = 246,016
+    With few layers, but not small: at ``image_size=256`` the last map is 62 a side, so 64 · 62 · 62 = 246,016
     numbers meet 2048 others in the first linear layer, which alone has 503,842,816 weights and takes 2 GB.
     Half the side leaves 118 million.
 
@@ -19,15 +18,15 @@ class CNN(Network):
     filters : int
         Filters f of the first convolution; the next two have 2f and 4f.
     hidden : int
-        Numbers after the first linear layer; the second leaves half of them.
+        Outputs of the first linear layer; the second has half as many.
     in_channels : int
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 12.
     dropout : float
-        Share of whole channels silenced before the first linear layer, and of numbers silenced after it.
+        Dropout probability, of whole channels before the first linear layer and of its outputs.
 
     Raises
     ------
@@ -36,6 +35,7 @@ class CNN(Network):
     """
 
     inputs = ("images",)
+    smallest = 12
 
     def __init__(
         self,
@@ -43,14 +43,11 @@ class CNN(Network):
         hidden: int = 2048,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
         dropout: float = 0.3,
     ):
         super().__init__()
-        check_counts("CNN", filters=filters, hidden=hidden, in_channels=in_channels, n_classes=n_classes)
-        check_shares("CNN", dropout=dropout)
-        check_size("CNN", size, smallest=12)
-        f, side = filters, _half(_half(size - 2))
+        f, side = filters, _half(_half(image_size - 2))
         self.embedding_size = max(1, hidden // 2)
         self.features = nn.Sequential(
             *_convolution(in_channels, f, padding=0),
@@ -74,7 +71,7 @@ class CNN(Network):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, `embedding_size`)."""
-        check_images("CNN", images, self.settings["in_channels"], self.settings["size"])
+        self.check_images(images)
         return self.features(images)
 
 

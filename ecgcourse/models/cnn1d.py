@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_counts, check_signals
 from ecgcourse.models.network import Network
 
 
@@ -40,7 +39,6 @@ class CNN1d(Network):
 
     def __init__(self, filters: int = 128, leads: int = 3, n_classes: int = 4):
         super().__init__()
-        check_counts("CNN1d", leads=leads, filters=filters, n_classes=n_classes)
         self.embedding_size = filters
         self.features = nn.Sequential(
             *_convolution(leads, filters, 8),
@@ -57,13 +55,13 @@ class CNN1d(Network):
 
     def embed(self, signals: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, `filters`)."""
-        check_signals("CNN1d", signals, self.settings["leads"], shortest=8)
+        self.check_signals(signals, shortest=8)
         return self.features(signals)
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int) -> list[nn.Module]:
     # Zeros at the ends keep the length; eight samples need one more after than before.
     ends = nn.ConstantPad1d(((kernel - 1) // 2, kernel // 2), 0.0)
-    # The normalisation that follows has a bias of its own.
+    # The normalization that follows has a bias of its own.
     convolution = nn.Conv1d(channels_in, channels_out, kernel, bias=False)
     return [ends, convolution, nn.BatchNorm1d(channels_out), nn.ReLU(inplace=True)]

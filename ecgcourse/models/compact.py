@@ -3,14 +3,13 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
 from ecgcourse.models.network import Network
 
 
 class Compact(Network):
     """Four convolutions that halve the side, mean and maximum over the pixels, one linear layer.
 
-    What costs AlexNet its weights is left out: large linear layers. What it lacks is there: normalisation after
+    What costs AlexNet its weights is left out: large linear layers. What it lacks is there: normalization after
     each convolution (Ioffe and Szegedy 2015), steps in place of poolings (Springenberg et al. 2015), and a
     mean over the pixels, to which a beat counts the same wherever it stands (Lin et al. 2014); the maximum
     beside it finds what occurs once.
@@ -23,12 +22,12 @@ class Compact(Network):
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 16.
     dropout : float
-        Share of whole channels silenced after each convolution, in training only.
+        Dropout probability of whole channels after each convolution.
     head_dropout : float
-        Share of numbers silenced before the last layer, in training only.
+        Dropout probability before the last layer.
 
     Raises
     ------
@@ -44,20 +43,18 @@ class Compact(Network):
     """
 
     inputs = ("images",)
+    smallest = 16
 
     def __init__(
         self,
         filters: int = 16,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
         dropout: float = 0.1,
         head_dropout: float = 0.3,
     ):
         super().__init__()
-        check_counts("Compact", filters=filters, in_channels=in_channels, n_classes=n_classes)
-        check_shares("Compact", dropout=dropout, head_dropout=head_dropout)
-        check_size("Compact", size, smallest=16)
         f = filters
         self.embedding_size = 16 * f
         self.features = nn.Sequential(
@@ -75,12 +72,12 @@ class Compact(Network):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, 16 · `filters`)."""
-        check_images("Compact", images, self.features[0].num_features, self.settings["size"])
+        self.check_images(images)
         found = self.features(images)
         return torch.cat([found.mean(dim=(2, 3)), found.amax(dim=(2, 3))], dim=1)
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, dropout: float) -> list[nn.Module]:
-    # The normalisation that follows has a bias of its own.
+    # The normalization that follows has a bias of its own.
     convolution = nn.Conv2d(channels_in, channels_out, kernel, stride=2, padding=kernel // 2, bias=False)
     return [convolution, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True), nn.Dropout2d(dropout)]

@@ -20,7 +20,7 @@ class CompactDifferences(Compact):
     ----------
     leads : int
         Leads L that are drawn: by default I, II, V2.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 16.
     filters, n_classes, dropout, head_dropout
         As for Compact.
@@ -36,15 +36,15 @@ class CompactDifferences(Compact):
         filters: int = 16,
         leads: int = 3,
         n_classes: int = 4,
-        size: int = 64,
+        image_size: int = 64,
         dropout: float = 0.1,
         head_dropout: float = 0.3,
     ):
-        super().__init__(filters, leads, n_classes, size, dropout, head_dropout)
+        super().__init__(filters, leads, n_classes, image_size, dropout, head_dropout)
 
     @staticmethod
     def own_images(settings: dict) -> ImageRecipe | None:
         """How its images are made by default: crops at random places, or eight at fixed ones for judging."""
         leads = LEADS_BY_COUNT.get(settings["leads"])
         how = {"scaling": "fixed_scale", "crop": CROP, "eval_crops": EVAL_CROPS}
-        return leads and ImageRecipe(leads, (DIFFERENCE,), settings["size"], **how)
+        return leads and ImageRecipe(leads, (DIFFERENCE,), settings["image_size"], **how)

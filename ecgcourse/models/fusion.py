@@ -1,14 +1,17 @@
 """What all fusions of a signal model and an image model share. Introduced in chapter 13."""
 
+import warnings
+from typing import ClassVar
+
 import torch
 from torch import nn
 
-from ecgcourse.errors import SettingError
+from ecgcourse.errors import EcgCourseWarning, SettingError
 from ecgcourse.models import registry
-from ecgcourse.models.checks import check_choice
 from ecgcourse.models.network import Network
+from ecgcourse.support.renamed import former_names
 
-DECIDED = ("leads", "in_channels", "n_classes", "size")
+DECIDED = ("leads", "in_channels", "n_classes", "image_size")
 """Settings that a fusion and its parts have in common."""
 
 
@@ -18,25 +21,32 @@ class Fusion(Network):
     Parameters
     ----------
     signal, image : str
-        Names of two models that take signals alone and images alone.
+        Names of two models that take signals alone and images alone; "gru" and "alexnet" are those of Narotamo et al.
+        2024.
+    hidden : int, optional
+        Outputs of the last hidden layer; None: as many as the subclass says.
+    dropout : float, optional
+        Dropout probability after each hidden layer; None: that of the subclass.
     signal_settings, image_settings : dict or None
-        Their settings, other than those below.
+        The settings of the two models, other than those below.
     leads : int
         Leads per record, L.
     in_channels : int
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels.
     freeze : bool
         Keep the two models as they are and train what joins them. Give them trained weights with
-        :meth:`adopt` first.
+        :meth:`load_pretrained` first.
 
     Attributes
     ----------
     signal_model, image_model : nn.Module
         The parts.
+    joint_layers : nn.Sequential
+        The hidden layers that end in the embedding.
     scaling : str
         How the signal model wants its signals, see :class:`ecgcourse.images.signals.SignalRecipe`.
 
@@ -47,32 +57,49 @@ class Fusion(Network):
     """
 
     inputs = ("signals", "images")
+    choices: ClassVar = {"freeze": (False, True)}
+    default_hidden: ClassVar[int]
+    default_dropout: ClassVar[float]
 
     def __init__(
         self,
-        signal: str,
-        image: str,
-        signal_settings: dict | None,
-        image_settings: dict | None,
-        leads: int,
-        in_channels: int,
-        n_classes: int,
-        size: int,
-        freeze: bool,
+        signal: str = "gru",
+        image: str = "alexnet",
+        hidden: int | None = None,
+        dropout: float | None = None,
+        signal_settings: dict | None = None,
+        image_settings: dict | None = None,
+        leads: int = 3,
+        in_channels: int = 9,
+        n_classes: int = 4,
+        image_size: int = 256,
+        freeze: bool = False,
     ):
         super().__init__()
-        self.settings |= copies(signal_settings, image_settings)
-        check_choice(type(self).__name__, (False, True), freeze=freeze)
-        common = {"n_classes": n_classes}
-        who = type(self).__name__
-        self.signal_model = make_part(who, self.settings, "signal", common | {"leads": leads})
-        self.image_model = make_part(who, self.settings, "image", common | {"in_channels": in_channels, "size": size})
+        hidden = self.default_hidden if hidden is None else hidden
+        dropout = self.default_dropout if dropout is None else dropout
+        self.settings |= copies(signal_settings, image_settings) | {"hidden": hidden, "dropout": dropout}
+        who, of_images = type(self).__name__, {"in_channels": in_channels, "image_size": image_size}
+        self.signal_model = make_part(who, self.settings, "signal", {"n_classes": n_classes, "leads": leads})
+        self.image_model = make_part(who, self.settings, "image", {"n_classes": n_classes} | of_images)
         self.scaling = self.signal_model.scaling
         if freeze:
             self.signal_model.requires_grad_(False)
             self.image_model.requires_grad_(False)
+        self._join(hidden, dropout)
+        self.embedding_size = hidden
+        self.head = nn.Linear(hidden, n_classes)
+        self.train()
 
-    def adopt(self, signal_model: nn.Module | None = None, image_model: nn.Module | None = None) -> None:
+    def _join(self, hidden: int, dropout: float) -> None:
+        """Make the layers between the two models and the last layer, and take off the models what isn't needed."""
+        raise NotImplementedError
+
+    def forward(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Map float signals (B, L, T) and images (B, C, S, S) to logits (B, K); DataError for other shapes."""
+        return self.head(self.embed(signals, images))
+
+    def load_pretrained(self, signal_model: nn.Module | None = None, image_model: nn.Module | None = None) -> None:
         """Take over the weights of trained models, as copies.
 
         Parameters
@@ -103,6 +130,11 @@ class Fusion(Network):
             # A part may lack layers at the end that the fusion has no use for.
             weights = trained.state_dict()
             part.load_state_dict({name: weights[name] for name in part.state_dict()})
+
+    def adopt(self, signal_model: nn.Module | None = None, image_model: nn.Module | None = None) -> None:
+        """Former name of :meth:`load_pretrained`, with a warning."""
+        warnings.warn("adopt is called load_pretrained now", EcgCourseWarning, stacklevel=2)
+        self.load_pretrained(signal_model, image_model)
 
     def train(self, mode: bool = True) -> nn.Module:
         """Switch to training or evaluation; frozen parts always stay in evaluation."""
@@ -145,8 +177,8 @@ def make_part(who: str, settings: dict, role: str, common: dict) -> nn.Module:
     return registry.make(name, **own, **common)
 
 
-def drop_head(model: nn.Module) -> None:
-    """Take the last layer off a model that will only embed, so that no weight stands idle."""
+def remove_classifier(model: nn.Module) -> None:
+    """Take the last layer off a model that will only embed, so that no weight goes untrained."""
     if hasattr(model, "head"):
         model.head = nn.Identity()
     else:
@@ -164,3 +196,6 @@ def hidden_layers(sizes: list[int], dropout: float) -> list[nn.Module]:
 def side_by_side(*parts: torch.Tensor) -> torch.Tensor:
     """(B, F₁), (B, F₂), … -> (B, F₁ + F₂ + …)."""
     return torch.cat(parts, dim=1)
+
+
+__getattr__ = former_names(globals(), {"drop_head": "remove_classifier"})

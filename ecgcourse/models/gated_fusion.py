@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from ecgcourse.images.fields import FIELDS
-from ecgcourse.models.checks import check_counts, check_images
-from ecgcourse.models.fusion import copies, drop_head, make_part, side_by_side
+from ecgcourse.models.fusion import copies, make_part, remove_classifier, side_by_side
 from ecgcourse.models.image_fusion import check_fields
 from ecgcourse.models.network import Network
 
@@ -18,14 +17,14 @@ class GatedFusion(Network):
     are one network per field and the fusion of features. Our reading: the fusion is the gated multimodal
     unit of Arevalo et al. (2017), the signal is a fourth modality, the networks may be any, and a linear layer
     takes the place of the support vector machine, so that all is trained at once. With eᵢ what network i
-    embeds and [e] all of them side by side, the fused numbers are Σᵢ σ(Vᵢ [e]) · tanh(Wᵢ eᵢ).
+    embeds and [e] all of them side by side, the fused features are Σᵢ σ(Vᵢ [e]) · tanh(Wᵢ eᵢ).
 
     Parameters
     ----------
     signal, image : str
         Names of a model that takes signals alone and of one that takes images alone.
     width : int
-        Fused numbers.
+        Fused features.
     signal_settings, image_settings : dict or None
         Settings of the networks, other than those below.
     leads : int
@@ -34,7 +33,7 @@ class GatedFusion(Network):
         Images per record, C: three for each lead.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels.
 
     Raises
@@ -63,21 +62,21 @@ class GatedFusion(Network):
         leads: int = 3,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
     ):
         super().__init__()
         self.settings |= copies(signal_settings, image_settings)
-        check_counts("GatedFusion", width=width)
         check_fields("GatedFusion", in_channels)
         self.signal_model = make_part("GatedFusion", self.settings, "signal", {"leads": leads, "n_classes": n_classes})
         self.scaling = self.signal_model.scaling
-        common = {"in_channels": in_channels // len(FIELDS), "n_classes": n_classes, "size": size}
+        common = {"in_channels": in_channels // len(FIELDS), "n_classes": n_classes, "image_size": image_size}
         self.field_models = nn.ModuleList(make_part("GatedFusion", self.settings, "image", common) for _ in FIELDS)
         parts = [self.signal_model, *self.field_models]
         for part in parts:
-            drop_head(part)
+            remove_classifier(part)
         self.embedding_size = width
         self.gates = nn.Linear(sum(part.embedding_size for part in parts), width * len(parts))
+        # Projections of the modalities, under the name that they have in checkpoints.
         self.views = nn.ModuleList(nn.Linear(part.embedding_size, width) for part in parts)
         self.head = nn.Linear(width, n_classes)
 
@@ -86,12 +85,12 @@ class GatedFusion(Network):
         return self.head(self.embed(signals, images))
 
     def embed(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """The fused numbers, (B, `width`)."""
-        check_images("GatedFusion", images, self.settings["in_channels"], self.settings["size"])
+        """The fused features, (B, `width`)."""
+        self.check_images(images)
         # Lead after lead, the fields follow each other.
         by_field = [images[:, place :: len(FIELDS)] for place in range(len(FIELDS))]
         found = [self.signal_model.embed(signals)]
         found += [model.embed(field) for model, field in zip(self.field_models, by_field, strict=True)]
         gates = torch.sigmoid(self.gates(side_by_side(*found))).chunk(len(found), dim=1)
-        views = [torch.tanh(view(numbers)) for view, numbers in zip(self.views, found, strict=True)]
-        return sum(gate * view for gate, view in zip(gates, views, strict=True))
+        projected = [torch.tanh(project(features)) for project, features in zip(self.views, found, strict=True)]
+        return sum(gate * features for gate, features in zip(gates, projected, strict=True))

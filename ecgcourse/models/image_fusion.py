@@ -3,10 +3,9 @@
 import torch
 from torch import nn
 
-from ecgcourse.errors import SettingError
+from ecgcourse.errors import check_setting
 from ecgcourse.images.fields import FIELDS
-from ecgcourse.models.checks import check_counts, check_images
-from ecgcourse.models.fusion import drop_head, make_part
+from ecgcourse.models.fusion import make_part, remove_classifier
 from ecgcourse.models.network import Network
 
 
@@ -29,7 +28,7 @@ class ImageFusion(Network):
         Images per record, C: three for each lead.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels.
 
     Raises
@@ -52,14 +51,14 @@ class ImageFusion(Network):
         image_settings: dict | None = None,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
     ):
         super().__init__()
         self.settings["image_settings"] = dict(image_settings or {})
         check_fields("ImageFusion", in_channels)
-        common = {"in_channels": len(FIELDS), "n_classes": n_classes, "size": size}
+        common = {"in_channels": len(FIELDS), "n_classes": n_classes, "image_size": image_size}
         self.image_model = make_part("ImageFusion", self.settings, "image", common)
-        drop_head(self.image_model)
+        remove_classifier(self.image_model)
         self.embedding_size = in_channels // len(FIELDS) * self.image_model.embedding_size
         self.head = nn.Linear(self.embedding_size, n_classes)
 
@@ -69,13 +68,12 @@ class ImageFusion(Network):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, C/3 · numbers of the shared network)."""
-        check_images("ImageFusion", images, self.settings["in_channels"], self.settings["size"])
+        self.check_images(images)
         each_lead = images.reshape(-1, len(FIELDS), *images.shape[2:])
         return self.image_model.embed(each_lead).reshape(len(images), self.embedding_size)
 
 
 def check_fields(model: str, in_channels: int) -> None:
     """SettingError unless there are three images, one of each field, for each lead."""
-    check_counts(model, in_channels=in_channels)
-    if in_channels % len(FIELDS):
-        raise SettingError(f"{model}: in_channels={in_channels}, but it must be {len(FIELDS)} for each lead")
+    right = in_channels % len(FIELDS) == 0
+    check_setting(model, "in_channels", in_channels, right, f"{len(FIELDS)} for each lead")

@@ -3,62 +3,26 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_counts, check_shares
-from ecgcourse.models.fusion import Fusion, drop_head, hidden_layers, side_by_side
+from ecgcourse.models.fusion import Fusion, hidden_layers, remove_classifier, side_by_side
 
 
 class JointFusion(Fusion):
     """Join what the last layers of both networks decide on, and train everything together.
 
-    As in Narotamo et al. 2024: F numbers of the signal network stay as they are, those of the image network
-    become 3F; both go through two hidden layers. They start from trained networks, see :meth:`adopt`.
-
-    Parameters
-    ----------
-    signal, image : str
-        Names of two models; "gru" and "alexnet" are theirs.
-    hidden : int
-        Numbers after the second hidden layer; the first has twice as many.
-    dropout : float
-        Share of numbers silenced after each hidden layer, in training only.
-    signal_settings, image_settings, leads, in_channels, n_classes, size, freeze
-        As for :class:`ecgcourse.models.fusion.Fusion`.
-
-    Raises
-    ------
-    SettingError
-        An unknown or unsuitable model, or a setting outside its range.
+    As in Narotamo et al. 2024: the F features of the signal network stay as they are, those of the image network
+    become 3F; both go through two hidden layers, of 512 and 256 outputs by default, the first always twice as wide as
+    the second. They start from trained networks, see :meth:`load_pretrained`. Parameters and errors are those of
+    :class:`ecgcourse.models.fusion.Fusion`.
     """
 
-    def __init__(
-        self,
-        signal: str = "gru",
-        image: str = "alexnet",
-        hidden: int = 256,
-        dropout: float = 0.0,
-        signal_settings: dict | None = None,
-        image_settings: dict | None = None,
-        leads: int = 3,
-        in_channels: int = 9,
-        n_classes: int = 4,
-        size: int = 256,
-        freeze: bool = False,
-    ):
-        check_counts("JointFusion", hidden=hidden)
-        check_shares("JointFusion", dropout=dropout)
-        super().__init__(signal, image, signal_settings, image_settings, leads, in_channels, n_classes, size, freeze)
-        drop_head(self.signal_model)
-        drop_head(self.image_model)
+    default_hidden, default_dropout = 256, 0.0
+
+    def _join(self, hidden: int, dropout: float) -> None:
+        remove_classifier(self.signal_model)
+        remove_classifier(self.image_model)
         n_signal = self.signal_model.embedding_size
         self.image_layers = nn.Sequential(*hidden_layers([self.image_model.embedding_size, 3 * n_signal], dropout))
-        self.embedding_size = hidden
         self.joint_layers = nn.Sequential(*hidden_layers([4 * n_signal, 2 * hidden, hidden], dropout))
-        self.head = nn.Linear(hidden, n_classes)
-        self.train()
-
-    def forward(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """Map float signals (B, L, T) and images (B, C, S, S) to logits (B, K); DataError for other shapes."""
-        return self.head(self.embed(signals, images))
 
     def embed(self, signals: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, `hidden`)."""

@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_counts, check_images, check_shares, check_size
 from ecgcourse.models.network import Network
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -54,10 +53,10 @@ class MobileNet(Network):
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 32.
     dropout : float
-        Share of the last numbers silenced, in training only.
+        Dropout probability before the last layer.
 
     Raises
     ------
@@ -71,14 +70,12 @@ class MobileNet(Network):
     """
 
     inputs = ("images",)
+    smallest = 32
 
     def __init__(
-        self, filters: int = 32, in_channels: int = 9, n_classes: int = 4, size: int = 256, dropout: float = 0.2
+        self, filters: int = 32, in_channels: int = 9, n_classes: int = 4, image_size: int = 256, dropout: float = 0.2
     ):
         super().__init__()
-        check_counts("MobileNet", filters=filters, in_channels=in_channels, n_classes=n_classes)
-        check_shares("MobileNet", dropout=dropout)
-        check_size("MobileNet", size, smallest=32)
         share = filters / FULL_FILTERS
         self.embedding_size = _to_eights(LAST_CHANNELS * max(1.0, share))
         self.features = nn.Sequential(
@@ -90,7 +87,7 @@ class MobileNet(Network):
             nn.Dropout(dropout),
         )
         self.head = nn.Linear(self.embedding_size, n_classes)
-        self.apply(_initialise)
+        self.apply(_init)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
@@ -98,7 +95,7 @@ class MobileNet(Network):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, `embedding_size`)."""
-        check_images("MobileNet", images, self.settings["in_channels"], self.settings["size"])
+        self.check_images(images)
         return self.features(images)
 
 
@@ -122,6 +119,6 @@ def _to_eights(channels: float) -> int:
     return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
-def _initialise(layer: nn.Module) -> None:
+def _init(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, mode="fan_out")

@@ -1,12 +1,18 @@
 """What every network of the course offers: :class:`Model` says it, :class:`Network` does most of it. Chapter 09."""
 
 import inspect
+from collections.abc import Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
+from ecgcourse.errors import DataError, check_setting, is_real, is_whole
+from ecgcourse.images.fields import LARGEST
 from ecgcourse.recipe import Recipe, Task
+
+COUNTS = ("filters", "in_channels", "n_classes", "leads", "hidden", "layers", "kernel", "width")
+"""Settings that are whole numbers, at least 1, in every network that has them."""
 
 
 @runtime_checkable
@@ -41,9 +47,11 @@ class Model(Protocol):
 
 
 class Network(nn.Module):
-    """Base of the networks here: notes the arguments that one is made with as its `settings`.
+    """Base of the networks here: notes the arguments that one is made with as its `settings`, and checks them.
 
     A subclass says what it takes (`inputs`) and has `forward`, `embed` and `embedding_size`, see :class:`Model`.
+    Arguments of the same name mean the same in each: :data:`COUNTS`, probabilities `dropout` and `head_dropout`,
+    `image_size` in pixels.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("images",)
@@ -51,6 +59,10 @@ class Network(nn.Module):
     """How the signals come that it takes by default, see :class:`ecgcourse.images.signals.SignalRecipe`."""
     all_fields: ClassVar[bool] = False
     """Whether it needs one image of each of the three fields for every lead."""
+    smallest: ClassVar[int] = 1
+    """Side in pixels of the smallest images that its layers don't shrink to nothing."""
+    choices: ClassVar[Mapping[str, tuple]] = {}
+    """Settings that take one of a few values."""
 
     settings: dict
     recipe: Recipe | None = None
@@ -66,10 +78,50 @@ class Network(nn.Module):
     """What learning leaves: of which probability on a class is predicted; of which data, synthetic or not, how long."""
 
     def __new__(cls, *arguments: object, **settings: object) -> "Network":
-        """Note the arguments, those left out with their defaults."""
+        """Note the arguments, those left out with their defaults; SettingError for one outside its range."""
         model = super().__new__(cls)
         # Partial: a copy is made without arguments and gets its settings later.
-        bound = inspect.signature(cls).bind_partial(*arguments, **settings)
+        signature = inspect.signature(cls)
+        bound = signature.bind_partial(*arguments, **settings)
+        for name, value in bound.arguments.items():
+            if value is not signature.parameters[name].default:
+                cls._check_setting(name, value)
         bound.apply_defaults()
         model.__dict__["settings"] = dict(bound.arguments)
         return model
+
+    @classmethod
+    def _check_setting(cls, name: str, value: object) -> None:
+        right, allowed = True, ""
+        if name in cls.choices:
+            # By type too, so that neither 1 nor a list passes for True.
+            right = any(value == choice and type(value) is type(choice) for choice in cls.choices[name])
+            allowed = " or ".join(map(repr, cls.choices[name]))
+        elif name in COUNTS:
+            right, allowed = is_whole(value, 1), "a whole number, at least 1"
+        elif name in ("dropout", "head_dropout"):
+            right, allowed = is_real(value, -1) and 0 <= value < 1, "a probability in [0, 1)"
+        elif name == "image_size":
+            right = is_whole(value, cls.smallest, LARGEST)
+            allowed = f"a whole number of pixels from {cls.smallest} to {LARGEST}"
+        check_setting(cls.__name__, name, value, right, allowed)
+
+    def check_images(self, images: torch.Tensor) -> None:
+        """DataError unless images have the shape (B, C, S, S) that the network was made for."""
+        channels = self.settings.get("in_channels") or self.settings["leads"]
+        shape = channels, self.settings["image_size"], self.settings["image_size"]
+        if images.ndim != 4 or images.shape[1:] != shape:
+            raise DataError(
+                f"{type(self).__name__}: images of shape {tuple(images.shape)}, but this one was made for "
+                f"(B, {', '.join(map(str, shape))}); render at that size or make a model for yours"
+            )
+
+    def check_signals(self, signals: torch.Tensor, shortest: int = 1) -> None:
+        """DataError unless signals have the shape (B, L, T) for the network's L, T not below `shortest`."""
+        leads = self.settings["leads"]
+        if signals.ndim != 3 or signals.shape[1] != leads or signals.shape[2] < shortest:
+            raise DataError(
+                f"{type(self).__name__}: signals of shape {tuple(signals.shape)}, but this one was made for "
+                f"(B, {leads}, T) with at least {shortest} samples; choose the leads that it wants or make a model for "
+                "yours"
+            )

@@ -5,20 +5,19 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_choice, check_counts, check_shares, check_signals
 from ecgcourse.models.network import Network
 
 
 class Recurrent(Network):
-    """Recurrent layers read a signal sample by sample; a linear layer decides on what they remember at the end.
+    """Recurrent layers read a signal sample by sample; a linear layer decides on the last hidden state.
 
-    With two directions, the second reads backwards, and what it remembers at the first sample stands beside
-    what the first remembers at the last. :class:`GRU` and :class:`LSTM` say which kind of layer it is.
+    With two directions, the second reads backwards, and its hidden state at the first sample stands beside that of
+    the first at the last. :class:`GRU` and :class:`LSTM` say which kind of layer it is.
 
     Parameters
     ----------
     hidden : int
-        Numbers that each layer remembers in each direction, H.
+        Hidden size H: numbers in the hidden state of each layer in each direction.
     layers : int
         Recurrent layers, each reading the one below.
     bidirectional : bool
@@ -28,7 +27,7 @@ class Recurrent(Network):
     n_classes : int
         Logits per record, K.
     dropout : float
-        Share of numbers silenced between two recurrent layers, in training only.
+        Dropout probability between two recurrent layers.
 
     Raises
     ------
@@ -38,13 +37,11 @@ class Recurrent(Network):
 
     inputs = ("signals",)
     scaling = "z_score"
+    choices = {"bidirectional": (False, True)}
     layer_type: ClassVar[type[nn.RNNBase]]
 
     def __init__(self, hidden: int, layers: int, bidirectional: bool, leads: int, n_classes: int, dropout: float):
         super().__init__()
-        check_counts(type(self).__name__, leads=leads, hidden=hidden, layers=layers, n_classes=n_classes)
-        check_choice(type(self).__name__, (False, True), bidirectional=bidirectional)
-        check_shares(type(self).__name__, dropout=dropout)
         # PyTorch warns of dropout where there is nothing between layers.
         between = dropout if layers > 1 else 0.0
         self.rnn = self.layer_type(
@@ -59,11 +56,11 @@ class Recurrent(Network):
 
     def embed(self, signals: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, H), or (B, 2H) with two directions."""
-        check_signals(type(self).__name__, signals, self.settings["leads"])
-        memory, _ = self.rnn(signals.transpose(1, 2))
+        self.check_signals(signals)
+        states, _ = self.rnn(signals.transpose(1, 2))
         hidden = self.settings["hidden"]
         # Without a second direction nothing is left for the second part.
-        return torch.cat([memory[:, -1, :hidden], memory[:, 0, hidden:]], dim=1)
+        return torch.cat([states[:, -1, :hidden], states[:, 0, hidden:]], dim=1)
 
 
 class GRU(Recurrent):

@@ -1,11 +1,12 @@
 """Models by name: what there is, how to make one, and what it wants to be fed. Introduced in chapter 09."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from ecgcourse.errors import SettingError, in_words, shown
+from ecgcourse.errors import EcgCourseWarning, SettingError, check_name, in_words, shown
 from ecgcourse.images.fields import FIELDS
 from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe
 from ecgcourse.recipe import ImageRecipe, Recipe, Task, class_names
@@ -13,6 +14,9 @@ from ecgcourse.records.ptbxl import CLASSES, LEADS
 
 REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 """The models by name; filled when :mod:`ecgcourse.models` is imported."""
+
+FORMER_SETTINGS = {"size": "image_size", "initialisation": "init", "standardise": "standardize"}
+"""What settings of architectures were called, and are called now."""
 
 LEADS_BY_COUNT = {len(leads): leads for leads in (IMAGE_LEADS, LEADS)}
 
@@ -82,7 +86,7 @@ def create(
     name : str
         One of :func:`names`.
     recipe : Recipe, optional
-        What it is to be fed, which decides the settings `leads`, `in_channels` and `size`; None: what the
+        What it is to be fed, which decides the settings `leads`, `in_channels` and `image_size`; None: what the
         architecture takes by default, until it learns from something else.
     classes : sequence of str or Task, optional
         What it is to answer, which decides the setting `n_classes`; names are classes of which a record has any
@@ -104,7 +108,7 @@ def create(
         recipe or the classes.
     """
     task = classes if classes is None or isinstance(classes, Task) else Task(tuple(classes))
-    model = make(name, **_settled(name, recipe, task, settings))
+    model = make(name, **_settled(name, recipe, task, _told_of_former(name, settings)))
     model.recipe = own_recipe(model) if recipe is None else recipe
     model.task = Task(class_names(model.settings.get("n_classes", len(CLASSES)))) if task is None else task
     model.recipe_given, model.task_given = recipe is not None, task is not None
@@ -113,7 +117,7 @@ def create(
 
 def make(name: str, **settings) -> nn.Module:
     """Build a model by name from the settings of its architecture alone; SettingError as for :func:`create`."""
-    architecture = _registered(name)
+    architecture, settings = _registered(name), _told_of_former(name, settings)
     try:
         model = architecture(**settings)
     except TypeError as error:
@@ -122,9 +126,30 @@ def make(name: str, **settings) -> nn.Module:
     return model
 
 
+def with_present_names(settings: dict) -> dict:
+    """The settings of a model, among them its `name`, with those that were renamed under their names of today."""
+    name = settings.get("name")
+    known = inspect.signature(REGISTRY[name]).parameters if isinstance(name, str) and name in REGISTRY else {}
+    renamed = {}
+    for setting, value in settings.items():
+        now = FORMER_SETTINGS.get(setting)
+        if setting in ("signal_settings", "image_settings") and isinstance(value, dict):
+            part = {"name": settings.get(setting.removesuffix("_settings"))}
+            value = {each: kept for each, kept in with_present_names(part | value).items() if each != "name"}
+        renamed[now if now in known and setting not in known else setting] = value
+    return renamed
+
+
+def _told_of_former(name: str, settings: dict) -> dict:
+    renamed = with_present_names({"name": name} | settings)
+    for former in sorted(settings.keys() - renamed.keys()):
+        # Behind create or make.
+        warnings.warn(f"{former} is called {FORMER_SETTINGS[former]} now", EcgCourseWarning, stacklevel=3)
+    return {setting: value for setting, value in renamed.items() if setting != "name"}
+
+
 def _registered(name: str) -> Callable[..., nn.Module]:
-    if name not in REGISTRY:
-        raise SettingError(f"no model is called {shown(name)}; the models are {', '.join(names())}")
+    check_name(name, names(), "no model is")
     return REGISTRY[name]
 
 
@@ -136,7 +161,7 @@ def _own_images(model: nn.Module, settings: dict) -> ImageRecipe | None:
     if hasattr(model, "own_images"):
         return model.own_images(settings)
     leads = LEADS_BY_COUNT.get(settings.get("in_channels", len(IMAGE_LEADS) * len(FIELDS)) / len(FIELDS))
-    return leads and ImageRecipe(leads, size=settings.get("size", ImageRecipe.size))
+    return leads and ImageRecipe(leads, size=settings.get("image_size", ImageRecipe.size))
 
 
 def _settled(name: str, recipe: Recipe | None, task: Task | None, settings: dict) -> dict:
@@ -152,7 +177,7 @@ def _settled(name: str, recipe: Recipe | None, task: Task | None, settings: dict
             )
         decided |= {"leads": len((recipe.signals or recipe.images).leads)}
         if recipe.images is not None:
-            decided |= {"in_channels": recipe.images.channels, "size": recipe.images.size}
+            decided |= {"in_channels": recipe.images.channels, "image_size": recipe.images.size}
             _check_fields(name, architecture, recipe.images)
     known = inspect.signature(architecture).parameters
     decided = {setting: value for setting, value in decided.items() if setting in known}

@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_choice, check_counts, check_images, check_size
 from ecgcourse.models.network import Network
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -50,7 +49,7 @@ class ResNet(Network):
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 32.
 
     Raises
@@ -65,12 +64,13 @@ class ResNet(Network):
     """
 
     inputs = ("images",)
+    smallest = 32
+    choices = {"depth": tuple(BLOCKS)}
 
-    def __init__(self, depth: int = 18, filters: int = 16, in_channels: int = 9, n_classes: int = 4, size: int = 256):
+    def __init__(
+        self, depth: int = 18, filters: int = 16, in_channels: int = 9, n_classes: int = 4, image_size: int = 256
+    ):
         super().__init__()
-        check_choice("ResNet", tuple(BLOCKS), depth=depth)
-        check_counts("ResNet", filters=filters, in_channels=in_channels, n_classes=n_classes)
-        check_size("ResNet", size, smallest=32)
         self.embedding_size = 8 * filters
         self.features = nn.Sequential(
             *_convolution(in_channels, filters, 7, stride=2),
@@ -81,7 +81,7 @@ class ResNet(Network):
             nn.Flatten(),
         )
         self.head = nn.Linear(self.embedding_size, n_classes)
-        self.apply(_initialise)
+        self.apply(_init)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
@@ -89,12 +89,12 @@ class ResNet(Network):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, 8 · `filters`)."""
-        check_images("ResNet", images, self.settings["in_channels"], self.settings["size"])
+        self.check_images(images)
         return self.features(images)
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    # The normalisation that follows has a bias of its own.
+    # The normalization that follows has a bias of its own.
     convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     return [convolution, nn.BatchNorm2d(channels_out)]
 
@@ -109,6 +109,6 @@ def _stages(filters: int, n_blocks: tuple[int, ...]) -> list[nn.Module]:
     return blocks
 
 
-def _initialise(layer: nn.Module) -> None:
+def _init(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -3,14 +3,13 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_choice, check_counts, check_shares, check_signals
 from ecgcourse.models.network import Network
 
 
 class Block1d(nn.Module):
     """Two convolutions along time whose result is added to what came in.
 
-    Where samples are skipped, the way around averages them instead, and the last normalisation starts at
+    Where samples are skipped, the shortcut is average-pooled instead, and the last normalization starts at
     zero, so that a new block passes on what it gets (He et al. 2019, sections 3.1 and 4.2).
 
     Parameters
@@ -21,7 +20,7 @@ class Block1d(nn.Module):
     stride : int
         Step of the first convolution.
     dropout : float
-        Share of numbers silenced between the convolutions, in training only.
+        Dropout probability between the convolutions.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, dropout: float):
@@ -47,7 +46,7 @@ class ResNet1d(Network):
     """One wide convolution, three residual blocks, mean and maximum over time, one linear layer.
 
     After the xresnet1d of Strodthoff et al. (2021), the best single network on PTB-XL there, made small for
-    small training sets. It takes voltages, which the first normalisation scales by those of the training
+    small training sets. It takes voltages, which the first normalization scales by those of the training
     set, so that tall waves stay taller than low ones. Any length from 16 samples will do.
 
     Parameters
@@ -61,9 +60,9 @@ class ResNet1d(Network):
     n_classes : int
         Logits per record, K.
     dropout : float
-        Share of numbers silenced within each block, in training only.
+        Dropout probability within each block.
     head_dropout : float
-        The same before the last layer.
+        Dropout probability before the last layer.
 
     Raises
     ------
@@ -80,6 +79,7 @@ class ResNet1d(Network):
 
     inputs = ("signals",)
     scaling = "millivolt"
+    choices = {"kernel": tuple(range(1, 16, 2))}
 
     def __init__(
         self,
@@ -91,9 +91,6 @@ class ResNet1d(Network):
         head_dropout: float = 0.5,
     ):
         super().__init__()
-        check_counts("ResNet1d", leads=leads, filters=filters, kernel=kernel, n_classes=n_classes)
-        check_choice("ResNet1d", (1, 3, 5, 7, 9, 11, 13, 15), kernel=kernel)
-        check_shares("ResNet1d", dropout=dropout, head_dropout=head_dropout)
         f = filters
         self.embedding_size = 8 * f
         self.features = nn.Sequential(
@@ -113,12 +110,12 @@ class ResNet1d(Network):
 
     def embed(self, signals: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, 8 · `filters`)."""
-        check_signals("ResNet1d", signals, self.settings["leads"], shortest=16)
+        self.check_signals(signals, shortest=16)
         found = self.features(signals)
         return torch.cat([found.mean(dim=2), found.amax(dim=2)], dim=1)
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    # The normalisation that follows has a bias of its own.
+    # The normalization that follows has a bias of its own.
     convolution = nn.Conv1d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     return [convolution, nn.BatchNorm1d(channels_out)]

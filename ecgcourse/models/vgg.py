@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from ecgcourse.models.checks import check_choice, check_counts, check_images, check_shares, check_size
 from ecgcourse.models.network import Network
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
@@ -14,7 +13,7 @@ class VGG(Network):
     """3 × 3 convolutions between five poolings that halve the side, then three linear layers.
 
     Narotamo et al. 2024 took 16 layers, 16 filters and dropout 0.3; Simonyan and Zisserman (2015) had 64
-    filters and dropout 0.5. The original's code silences numbers in evaluation too; here only in training.
+    filters and dropout 0.5. The original's code applies dropout in evaluation too; here only in training.
 
     Parameters
     ----------
@@ -23,15 +22,15 @@ class VGG(Network):
     filters : int
         Filters f before the first pooling; then 2f, 4f, 8f and 8f.
     hidden : int
-        Numbers after each of the first two linear layers.
+        Outputs of each of the first two linear layers.
     in_channels : int
         Images per record, C.
     n_classes : int
         Logits per record, K.
-    size : int
+    image_size : int
         Side S of an image in pixels, at least 32.
     dropout : float
-        Share of numbers silenced after each of the first two linear layers, in training only.
+        Dropout probability after each of the first two linear layers.
 
     Raises
     ------
@@ -45,6 +44,8 @@ class VGG(Network):
     """
 
     inputs = ("images",)
+    smallest = 32
+    choices = {"depth": tuple(CONVOLUTIONS)}
 
     def __init__(
         self,
@@ -53,23 +54,19 @@ class VGG(Network):
         hidden: int = 4096,
         in_channels: int = 9,
         n_classes: int = 4,
-        size: int = 256,
+        image_size: int = 256,
         dropout: float = 0.3,
     ):
         super().__init__()
-        check_choice("VGG", tuple(CONVOLUTIONS), depth=depth)
-        check_counts("VGG", filters=filters, hidden=hidden, in_channels=in_channels, n_classes=n_classes)
-        check_shares("VGG", dropout=dropout)
-        check_size("VGG", size, smallest=32)
         self.embedding_size = hidden
         self.features = nn.Sequential(
             *_convolutions(in_channels, filters, CONVOLUTIONS[depth]),
             nn.Flatten(),
-            *_linear(8 * filters * (size // 32) ** 2, hidden, dropout),
+            *_linear(8 * filters * (image_size // 32) ** 2, hidden, dropout),
             *_linear(hidden, hidden, dropout),
         )
         self.head = nn.Linear(hidden, n_classes)
-        self.apply(_initialise)
+        self.apply(_init)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float images (B, C, S, S) in [0, 1] to logits (B, K); DataError for another C or S."""
@@ -77,7 +74,7 @@ class VGG(Network):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer decides on: (B, `hidden`)."""
-        check_images("VGG", images, self.settings["in_channels"], self.settings["size"])
+        self.check_images(images)
         return self.features(images)
 
 
@@ -95,8 +92,8 @@ def _linear(n_in: int, n_out: int, dropout: float) -> list[nn.Module]:
     return [nn.Linear(n_in, n_out), nn.ReLU(inplace=True), nn.Dropout(dropout)]
 
 
-def _initialise(layer: nn.Module) -> None:
-    # Sixteen layers without normalisation learn nothing from PyTorch's own start, which shrinks signals.
+def _init(layer: nn.Module) -> None:
+    # Sixteen layers without normalization learn nothing from PyTorch's own start, which shrinks signals.
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)

@@ -9,53 +9,48 @@ The table of the first n records is cut from the whole one, which stays beside i
 asked for.
 """
 
-import multiprocessing
+import hashlib
 import os
 import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import filelock
-from tqdm import tqdm
+import requests
 
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, shown
-from ecgcourse.records import practice
+from ecgcourse.records import practice, transfer
 from ecgcourse.records.integrity import (
-    DATABASE,
-    MARK,
+    MANIFEST,
     SAMPLING_RATES,
     SUMS,
     WHOLE,
-    Mark,
-    Tables,
+    WholeTable,
     check_choice,
     disk_errors_told,
-    judge,
-    parse_sums,
+    find_corrupt,
+    folder_checksums,
+    other_files,
+    parse_checksums,
     present,
-    quiet,
-    read_mark,
+    read_manifest,
     read_whole_table,
-    small_files,
-    sum_of,
-    sums_of_folder,
 )
 from ecgcourse.records.integrity import verify as verify
-from ecgcourse.records.transfer import DEFAULT_PATIENCE, Absent, Patience, Transfer, WrongContent
+from ecgcourse.records.ptbxl_tables import DATABASE
+from ecgcourse.support.files import lock, write_json
+from ecgcourse.support.progress_bar import progress_bar
 
 BASE_URL = "https://physionet.org/files/ptb-xl/"
 VERSION = "1.0.3"
 CONNECTIONS, MOST_CONNECTIONS = 4, 32
 
-_WORK = ".download"  # holds files on their way; gone once a download has ended
-_FIRST_TRIES = 3  # for the first file, so that a wrong address is told soon
+_WORK = ".download"  # begins the names of what is hidden; nothing of it is left once a download has ended
 _LARGEST_RECORD_FILE = 1 << 20  # bytes; PTB-XL's have 120,000 at most
 _LARGEST_OTHER_FILE = 1 << 26  # bytes; PTB-XL's have some millions
 
@@ -68,7 +63,6 @@ def ptbxl(
     base_url: str = BASE_URL,
     connections: int = CONNECTIONS,
     progress: bool | None = None,
-    patience: Patience = DEFAULT_PATIENCE,
 ) -> Path:
     """Download PTB-XL, or what is missing of it, and check every file against the sums of its version.
 
@@ -89,8 +83,6 @@ def ptbxl(
         Number of files on their way at a time.
     progress
         Show a bar; by default on a terminal.
-    patience
-        How long to wait for a server that fails for the moment.
 
     Returns
     -------
@@ -100,8 +92,8 @@ def ptbxl(
     Raises
     ------
     DataError
-        If the source lacks a file, gives a wrong one twice, names one that can't be, or doesn't answer; if `root` holds
-        something else, is being filled by another process, has links that lead out, or can't be written.
+        If the source lacks a file, gives a wrong one three times, names one that can't be, or doesn't answer; if
+        `root` holds something else, is being filled by another process, has links that lead out, or can't be written.
     SettingError
         If a parameter has a value that isn't possible.
 
@@ -117,8 +109,8 @@ def ptbxl(
     candidates = _source_candidates(base_url, version)
     with disk_errors_told(root):
         _refuse_other_content(root, version)
-        with _work_folder(root) as work, Transfer(connections, patience) as transfer:
-            _Download(root, work, version, candidates, transfer, progress).run(n_records, sampling_rate)
+        with _work_folder(root) as work, transfer.session(connections) as client:
+            _Download(root, work, version, candidates, client, connections, progress).run(n_records, sampling_rate)
     return root
 
 
@@ -148,12 +140,13 @@ def _source_candidates(base_url: str, version: str) -> list[str]:
 def _refuse_other_content(root: Path, version: str) -> None:
     if practice.is_practice(root):
         raise DataError(f"{root} is a synthetic practice set; name another folder for PTB-XL")
-    mark = read_mark(root)
-    if mark and mark.version != version:
+    manifest = read_manifest(root)
+    if manifest and manifest.version != version:
         raise DataError(
-            f"{root} holds PTB-XL {mark.version}, not {version}; name another folder, or ask for version {mark.version}"
+            f"{root} holds PTB-XL {manifest.version}, not {version}; name another folder, or ask for version "
+            f"{manifest.version}"
         )
-    if mark is None and root.is_dir():
+    if manifest is None and root.is_dir():
         content = {path.name for path in root.iterdir() if not path.name.startswith(".")}
         if content and not content & {SUMS, DATABASE, WHOLE, *(f"records{rate}" for rate in SAMPLING_RATES)}:
             raise DataError(f"{root} holds files that aren't PTB-XL; name a new or an empty folder")
@@ -161,59 +154,27 @@ def _refuse_other_content(root: Path, version: str) -> None:
 
 @contextmanager
 def _work_folder(root: Path) -> Iterator[Path]:
-    """A folder in `root` for files on their way; what a killed process left in its own is removed.
-
-    A lock keeps two processes from removing each other's.
-    """
-    is_new, work = not root.exists(), root / _WORK
+    """A folder in `root` for files on their way, for one process at a time; what killed ones left is removed."""
+    is_new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
-    if work.is_symlink():
-        raise DataError(f"{work} is a link; remove it")
-    work.mkdir(exist_ok=True)
     try:
-        with _held(root, filelock.FileLock(work / "lock", timeout=0)):
-            for left in work.glob("run-*"):
+        with lock(root / f"{_WORK}.lock", f"another download into {root} is running; wait for it, or stop it"):
+            for left in root.glob(f"{_WORK}-*"):
                 shutil.rmtree(left)
-            try:
-                # A folder of its own: a thread of a download that was stopped in this very process may still write.
-                yield Path(tempfile.mkdtemp(prefix="run-", dir=work))
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+            # Of its own: a thread of a download that was stopped in this very process may still write.
+            with tempfile.TemporaryDirectory(prefix=f"{_WORK}-", dir=root, ignore_cleanup_errors=True) as work:
+                yield Path(work)
     finally:
         if is_new:
             with suppress(OSError):  # unless something came
                 root.rmdir()
 
 
-@contextmanager
-def _held(root: Path, lock: filelock.FileLock) -> Iterator[None]:
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise DataError(f"another download into {root} is running; wait for it, or stop it") from error
-    except (OSError, NotImplementedError):
-        # Some network drives have no locks; whoever downloads into one twice at a time may have to start again.
-        pass
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _place(temporary: Path, root: Path, name: str) -> None:
-    """Give a finished file its name in the folder, all at once."""
-    target = root / name
-    if not target.parent.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{target.parent} leads out of {root} through a link; remove the link")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(temporary, target)
-
-
 # --- the download
 
 
 class _Download:
-    """One download into one folder, from the first of some addresses that has the sums."""
+    """One download into one folder, from the first of some addresses that has the checksums."""
 
     def __init__(
         self,
@@ -221,50 +182,50 @@ class _Download:
         work: Path,
         version: str,
         candidates: Sequence[str],
-        transfer: Transfer,
+        client: requests.Session,
+        connections: int,
         progress: bool | None,
     ):
         self.root, self.work, self.version, self.candidates = root, work, version, candidates
-        self.transfer, self.progress = transfer, progress
-        self.bar = partial(tqdm, desc=f"PTB-XL {version}", unit="file", disable=quiet(progress))
-        self.mark = read_mark(root)
+        self.client, self.connections, self.progress = client, connections, progress
         self.source: str | None = None
-        self.sums: dict[str, str] = {}
+        self.checksums: dict[str, str] = {}
 
     def run(self, n_records: int | None, sampling_rate: int) -> None:
-        self._get_sums()
-        tables = self._get_tables()
-        number = min(n_records or tables.n_records, tables.n_records)
-        self._get_files(tables.files(sampling_rate, number))
-        before = self.mark.n_records
-        self._write_mark(before | {sampling_rate: max(number, before.get(sampling_rate, 0))})
-        # The table comes last: a folder that reads as PTB-XL has all that its table lists.
-        self._write_table(tables, max(self.mark.n_records.values()))
-        _warn_of_uneven_rates(self.root, self.mark.n_records)
-
-    def _get_sums(self) -> None:
-        """Take the sums from the folder if they are those of an earlier download, else from the source."""
-        if self.mark and sum_of(self.root / SUMS) == self.mark.sums:
-            self.sums = sums_of_folder(self.root)
-        else:
+        manifest = read_manifest(self.root)
+        if manifest:
+            self.checksums = self._checksums_there()
+        if not self.checksums:
             self._find_source()
+        self._get_files(other_files(self.checksums))
+        table = self._get_table()
+        number = min(n_records or table.n_records, table.n_records)
+        there = manifest.n_records if manifest else present(self.root, self.checksums, table)
+        self._get_files(table.files(sampling_rate, number))
+        counts = {rate: n for rate, n in there.items() if n} | {sampling_rate: max(number, there.get(sampling_rate, 0))}
+        write_json(self.root / MANIFEST, {"data_set": "PTB-XL", "version": self.version, "n_records": counts})
+        # The table comes last: a folder that reads as PTB-XL has all that its table lists.
+        self._write_table(table, max(counts.values()))
+        _warn_of_uneven_rates(self.root, counts)
 
-    def _get_tables(self) -> Tables:
-        self._get_files(small_files(self.sums))
-        tables = read_whole_table(self.root, self.sums)
-        if tables is None:
+    def _checksums_there(self) -> dict[str, str]:
+        try:
+            return folder_checksums(self.root)
+        except DataError:
+            return {}
+
+    def _get_table(self) -> WholeTable:
+        table = read_whole_table(self.root, self.checksums)
+        if table is None:
             self._fetch_all([(DATABASE, WHOLE)])
-            tables = Tables((self.root / WHOLE).read_bytes())
-        if self.mark is None:
-            has_records = any((self.root / f"records{rate}").exists() for rate in SAMPLING_RATES)
-            self._write_mark(present(self.root, self.sums, tables) if has_records else {})
-        return tables
+            table = WholeTable((self.root / WHOLE).read_bytes())
+        return table
 
     def _get_files(self, names: Sequence[str]) -> None:
         """Fetch those files that aren't there or aren't right."""
-        problems = judge(self.root, names, self.sums, self.progress)
+        problems = find_corrupt(self.root, names, self.checksums, self.progress)
         for name, what in problems:
-            if name not in self.sums:
+            if name not in self.checksums:
                 raise DataError(f"{name} is {what}, so it can't be checked; use another source")
         if problems:
             self._fetch_all([(name, name) for name, _ in problems], n_there=len(names) - len(problems))
@@ -272,132 +233,95 @@ class _Download:
     def _fetch_all(self, jobs: Sequence[tuple[str, str]], n_there: int = 0) -> None:
         if self.source is None:
             self._find_source()
+        n_bytes = 0
         # The threads of this pool end with the process: after Ctrl-C nobody waits for a silent server.
         with (
-            self.bar(total=n_there + len(jobs), initial=n_there) as bar,
-            ThreadPool(min(self.transfer.connections, len(jobs))) as pool,
+            progress_bar(
+                self.progress, total=n_there + len(jobs), initial=n_there, desc=f"PTB-XL {self.version}", unit="file"
+            ) as bar,
+            ThreadPool(min(self.connections, len(jobs))) as pool,
         ):
-            done = pool.imap_unordered(self._fetch, jobs)
-            for _ in jobs:
-                self._wait_for_next(done, bar)
+            for size in pool.imap_unordered(self._fetch, jobs):
+                n_bytes += size
+                bar.set_postfix_str(f"{n_bytes / 1e6:.1f} MB", refresh=False)
                 bar.update()
 
-    def _wait_for_next(self, done: Iterator, bar: tqdm) -> None:
-        while True:
-            bar.set_postfix_str(f"{self.transfer.n_bytes / 1e6:.1f} MB")
-            try:
-                # Not for ever, since that can't be stopped on every system.
-                done.next(timeout=0.5)
-                return
-            except multiprocessing.TimeoutError:
-                continue
-
-    def _fetch(self, job: tuple[str, str]) -> None:
+    def _fetch(self, job: tuple[str, str]) -> int:
+        """Bring a file to its place; return its size."""
         name, target = job
-        temporary = self.work / name.replace("/", "_")
-        ceiling = _LARGEST_RECORD_FILE if temporary.suffix in (".dat", ".hea") else _LARGEST_OTHER_FILE
-        check = partial(_check_sum, digest=self.sums[name])
-        self._fetch_right(self.source + quote(name), temporary, ceiling, check)
-        _place(temporary, self.root, target)
+        ceiling = _LARGEST_RECORD_FILE if name.endswith((".dat", ".hea")) else _LARGEST_OTHER_FILE
 
-    def _fetch_right(
-        self, url: str, path: Path, ceiling: int, check: Callable[[Path], None], tries: int | None = None
-    ) -> None:
-        """Fetch a file, and once more if it is wrong."""
-        for _ in range(2):
-            try:
-                self.transfer.fetch(url, path, ceiling, tries)
-                check(path)
-                return
-            except WrongContent as error:
-                wrong = error
-        raise WrongContent(
-            f"{url} came wrong twice: {wrong}; use another source, or remove {self.root / SUMS}, in case that came "
-            "wrong, and run the same again"
-        )
+        def check(content: bytes) -> None:
+            if hashlib.sha256(content).hexdigest() != self.checksums[name]:
+                raise transfer.WrongContent(
+                    f"its SHA-256 isn't the one in {SUMS}; use another source, or remove {self.root / SUMS}, in case "
+                    "that came wrong, and run the same again"
+                )
 
-    # --- the source
+        content = transfer.fetch(self.client, self.source + quote(name), ceiling, check)
+        self._write(target, content)
+        return len(content)
 
     def _find_source(self) -> None:
+        """Take the checksums from the first address that has them."""
         reasons = []
-        with self.bar(total=1) as bar:
-            for source in self.candidates:
-                try:
-                    self._take_sums(source)
-                    bar.update()
-                    return
-                except (Absent, WrongContent) as error:
-                    reasons.append(str(error))
+        for source in self.candidates:
+            # With fewer tries than the files, so that a wrong address is told soon.
+            self.client.mount(source + SUMS, requests.adapters.HTTPAdapter(max_retries=transfer.RETRY.new(total=2)))
+            try:
+                content = transfer.fetch(self.client, source + SUMS, _LARGEST_OTHER_FILE, _check_list)
+            except (transfer.Absent, transfer.WrongContent) as error:
+                reasons.append(str(error))
+                continue
+            found = parse_checksums(content)
+            self._refuse_other_version(found)
+            self.source = source
+            if not self.checksums:
+                self.checksums = found
+                self._write(SUMS, content)
+            return
         raise DataError(f"no PTB-XL {self.version} found: {' | '.join(reasons)}")
 
-    def _take_sums(self, source: str) -> None:
-        temporary = self.work / SUMS
-        tries = min(_FIRST_TRIES, self.transfer.patience.tries)
-        self._fetch_right(source + SUMS, temporary, _LARGEST_OTHER_FILE, _check_list, tries)
-        found = parse_sums(temporary)
-        if not (self.mark and self.mark.sums == sum_of(temporary)):
-            self._refuse_other_version(found)
-        self.source = source
-        if not self.sums:
-            self.sums = found
-            _place(temporary, self.root, SUMS)
-            if self.mark:
-                self._write_mark(self.mark.n_records)
-
     def _refuse_other_version(self, found: dict[str, str]) -> None:
-        """Refuse a folder in which the sums or the table of another version lie."""
-        there = self.sums or _sums_if_any(self.root)
+        """Refuse a folder in which the checksums or the table of another version lie."""
+        there = self.checksums or self._checksums_there()
         differing = [name for name, digest in there.items() if found.get(name, digest) != digest]
         if differing:
             raise DataError(
                 f"{self.root} holds another version: its {SUMS} has another sum for {differing[0]}; name another "
                 f"folder, or remove {SUMS} there if it is damaged"
             )
-        if self.mark is None and (self.root / DATABASE).exists():
-            tables = read_whole_table(self.root, found)
-            if tables is None or not tables.n_listed(self.root / DATABASE):
+        if not there and (self.root / DATABASE).exists():
+            table = read_whole_table(self.root, found)
+            if table is None or not table.n_listed(self.root / DATABASE):
                 raise DataError(f"{self.root / DATABASE} isn't that of PTB-XL {self.version}; name another folder")
 
-    # --- what is written besides
-
-    def _write_mark(self, n_records: dict[int, int]) -> None:
-        self.mark = Mark(self.version, sum_of(self.root / SUMS), n_records)
-        self._write(MARK, self.mark.to_json().encode())
-
-    def _write_table(self, tables: Tables, n_records: int) -> None:
+    def _write_table(self, table: WholeTable, n_records: int) -> None:
         """Leave the table of the first records under its usual name, and the whole one beside it or in its place."""
-        is_whole = tables.n_listed(self.root / WHOLE) == tables.n_records
-        if n_records == tables.n_records:
-            if is_whole:
-                _place(self.root / WHOLE, self.root, DATABASE)
-            return
-        if not is_whole:
-            self._write(WHOLE, tables.first(tables.n_records))
-        if tables.n_listed(self.root / DATABASE) != n_records:
-            self._write(DATABASE, tables.first(n_records))
+        is_part = n_records < table.n_records
+        if is_part and table.n_listed(self.root / WHOLE) != table.n_records:
+            self._write(WHOLE, table.first(table.n_records))
+        if table.n_listed(self.root / DATABASE) != n_records:
+            self._write(DATABASE, table.first(n_records))
+        if not is_part:
+            (self.root / WHOLE).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
-        (self.work / name).write_bytes(content)
-        _place(self.work / name, self.root, name)
+        """Write a file of the folder, whole or not at all, over whatever is there."""
+        target = self.root / name
+        if not target.parent.resolve().is_relative_to(self.root.resolve()):
+            raise DataError(f"{target.parent} leads out of {self.root} through a link; remove the link")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.work / name.replace("/", "_")
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
 
 
-def _check_sum(path: Path, digest: str) -> None:
-    if sum_of(path) != digest:
-        raise WrongContent(f"its SHA-256 isn't the one in {SUMS}")
-
-
-def _check_list(path: Path) -> None:
+def _check_list(content: bytes) -> None:
     try:
-        parse_sums(path)
+        parse_checksums(content)
     except DataError as error:
-        raise WrongContent(str(error)) from error
-
-
-def _sums_if_any(root: Path) -> dict[str, str]:
-    try:
-        return sums_of_folder(root)
-    except DataError:
-        return {}
+        raise transfer.WrongContent(str(error)) from error
 
 
 def _warn_of_uneven_rates(root: Path, n_records: dict[int, int]) -> None:

@@ -9,31 +9,28 @@ and how many records at each sampling rate.
 import csv
 import dataclasses
 import hashlib
-import io
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from ecgcourse.errors import DataError, SettingError, shown
+from ecgcourse.records.ptbxl_tables import DATABASE, NAME_COLUMN, STATEMENTS
 from ecgcourse.support.files import read_json, stat_file
+from ecgcourse.support.progress_bar import progress_bar
+from ecgcourse.support.renamed import former_names
 
-SAMPLING_RATES = (100, 500)
+SAMPLING_RATES = tuple(NAME_COLUMN)
 """Those that PTB-XL has, in Hz."""
 
 SUMS = "SHA256SUMS.txt"
-LICENSE = "LICENSE.txt"
-DATABASE = "ptbxl_database.csv"
-STATEMENTS = "scp_statements.csv"
 WHOLE = "ptbxl_database_whole.csv"
-MARK = "download.json"
+MANIFEST = "download.json"
 
-_NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
+_LICENSE = "LICENSE.txt"
 _LARGEST_SUMS = 2**26  # bytes; those of PTB-XL have 4 million
 _SHOWN = 10  # problems that are listed by name
 
@@ -129,54 +126,39 @@ def verify(
     root = Path(root)
     check_choice(n_records, sampling_rate or SAMPLING_RATES[0])
     with disk_errors_told(root):
-        mark, sums = read_mark(root), sums_of_folder(root)
-        problems = _judge_sums(root, mark) + judge(root, small_files(sums), sums, progress)
-        tables = read_whole_table(root, sums)
-        if tables is None:
+        manifest, checksums = read_manifest(root), folder_checksums(root)
+        others = other_files(checksums)
+        problems = find_corrupt(root, others, checksums, progress)
+        wanted, names = {}, []
+        table = read_whole_table(root, checksums)
+        if table is None:
             name = WHOLE if (root / WHOLE).exists() else DATABASE
             problems.append(Problem(name, "missing or wrong, so the records that it lists weren't checked"))
-            wanted, names = {}, []
         else:
-            wanted = _wanted(root, sums, mark, tables, n_records, sampling_rate)
-            names = [name for rate, number in wanted.items() for name in tables.files(rate, number)]
-            problems += _judge_table(root, tables, mark, n_records) + judge(root, names, sums, progress)
-    n_files = len(names) + len(small_files(sums)) + 1 + (root / WHOLE).exists()
-    return Verification(root, mark.version if mark else None, wanted, n_files, problems)
+            wanted = _wanted(root, checksums, manifest, table, n_records, sampling_rate)
+            names = [name for rate, number in wanted.items() for name in table.files(rate, number)]
+            problems += _table_problems(root, table, manifest, n_records)
+            problems += find_corrupt(root, names, checksums, progress)
+    n_files = len(names) + len(others) + 1 + (root / WHOLE).exists()
+    return Verification(root, manifest.version if manifest else None, wanted, n_files, problems)
 
 
-def judge(root: Path, names: Sequence[str], sums: dict[str, str], progress: bool | None = None) -> list[Problem]:
-    """Find those files that are missing, wrong, or without a sum.
-
-    Parameters
-    ----------
-    root
-        The folder.
-    names
-        Paths in it.
-    sums
-        From `parse_sums`.
-    progress
-        Show a bar, once it takes longer than a moment; by default on a terminal.
-    """
+def find_corrupt(
+    root: Path, names: Sequence[str], checksums: dict[str, str], progress: bool | None = None
+) -> list[Problem]:
+    """Find those of some files in a folder that are missing, wrong, or without a checksum."""
     problems = []
-    with tqdm(names, desc="checking", unit="file", delay=1, disable=quiet(progress)) as shown:
-        for name in shown:
-            found = sum_of(root / name) if name in sums else None
-            if name not in sums:
-                problems.append(Problem(name, f"not named in {SUMS}"))
-            elif found != sums[name]:
-                problems.append(Problem(name, "wrong content" if found else "missing"))
+    for name in progress_bar(progress, delay=1, iterable=names, desc="checking", unit="file"):
+        found = sha256_of(root / name) if name in checksums else None
+        if name not in checksums:
+            problems.append(Problem(name, f"not named in {SUMS}"))
+        elif found != checksums[name]:
+            problems.append(Problem(name, "wrong content" if found else "missing"))
     return problems
 
 
 def check_choice(n_records: int | None, sampling_rate: int) -> None:
-    """Refuse a choice of records that PTB-XL can't have.
-
-    Raises
-    ------
-    SettingError
-        If the number is below 1, or the sampling rate isn't one of `SAMPLING_RATES`.
-    """
+    """Raise SettingError for a number below 1, or a rate that isn't one of `SAMPLING_RATES`."""
     if n_records is not None and n_records < 1:
         raise SettingError(f"n_records={n_records}; expected 1 or more, or None for all")
     if sampling_rate not in SAMPLING_RATES:
@@ -195,15 +177,10 @@ def disk_errors_told(root: Path) -> Iterator[None]:
         ) from error
 
 
-def quiet(progress: bool | None) -> bool | None:
-    """What tqdm's `disable` must be: None stands for quiet unless on a terminal."""
-    return None if progress is None else not progress
+# --- the checksums
 
 
-# --- the sums
-
-
-def sum_of(path: Path) -> str | None:
+def sha256_of(path: Path) -> str | None:
     """Return the SHA-256 of what lies on the disk, in hexadecimal; None where no file is."""
     if not path.is_file():
         return None
@@ -211,12 +188,12 @@ def sum_of(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def parse_sums(path: Path) -> dict[str, str]:
-    """Read a list of sums.
+def parse_checksums(content: bytes) -> dict[str, str]:
+    """Read a list of checksums.
 
     Parameters
     ----------
-    path
+    content
         Lines of a SHA-256 and a path, as ``sha256sum`` writes them or with one space between.
 
     Returns
@@ -229,45 +206,35 @@ def parse_sums(path: Path) -> dict[str, str]:
     DataError
         If a line is anything else, a path leads out of the folder, a path has two sums, or the tables aren't named.
     """
-    sums: dict[str, str] = {}
-    stat_file(path, largest=_LARGEST_SUMS)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} isn't text") from error
-    for number, line in enumerate(lines, 1):
+    checksums: dict[str, str] = {}
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
         parts = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(\S.*)", line)
         if not parts:
-            raise DataError(f"line {number} of {path.name} isn't a SHA-256 and a path")
-        digest, name = parts[1].lower(), _checked_path(parts[2], f"{path.name}, line {number}")
-        if sums.setdefault(name, digest) != digest:
-            raise DataError(f"{path.name} has two sums for {name}")
+            raise DataError(f"line {number} of {SUMS} isn't a SHA-256 and a path")
+        digest, name = parts[1].lower(), _checked_path(parts[2], f"{SUMS}, line {number}")
+        if checksums.setdefault(name, digest) != digest:
+            raise DataError(f"{SUMS} has two sums for {name}")
     # The second is the last of PTB-XL's paths, so this also finds a list that was cut short.
-    if not {DATABASE, STATEMENTS} <= set(sums):
-        raise DataError(f"{path.name} doesn't name {DATABASE} and {STATEMENTS}")
-    return sums
+    if not {DATABASE, STATEMENTS} <= set(checksums):
+        raise DataError(f"{SUMS} doesn't name {DATABASE} and {STATEMENTS}")
+    return checksums
 
 
-def sums_of_folder(root: Path) -> dict[str, str]:
-    """Read the sums that lie in a folder.
-
-    Raises
-    ------
-    DataError
-        If there are none, or `parse_sums` refuses them.
-    """
+def folder_checksums(root: Path) -> dict[str, str]:
+    """Read the checksums that lie in a folder; DataError if there are none, or `parse_checksums` refuses them."""
     advice = "download again, or put the list of this version of PTB-XL there"
     if not (root / SUMS).is_file():
         raise DataError(f"{root} has no {SUMS}, without which nothing can be checked; {advice}")
     try:
-        return parse_sums(root / SUMS)
+        stat_file(root / SUMS, largest=_LARGEST_SUMS)
+        return parse_checksums((root / SUMS).read_bytes())
     except DataError as error:
         raise DataError(f"{root}: {error}; {advice}") from error
 
 
-def small_files(sums: dict[str, str]) -> list[str]:
-    """List the files besides records and their table; the licence only where the sums name one."""
-    return [STATEMENTS, *(name for name in (LICENSE,) if name in sums)]
+def other_files(checksums: dict[str, str]) -> list[str]:
+    """List the files besides records and their table; the licence only where the checksums name one."""
+    return [name for name in (STATEMENTS, _LICENSE) if name in checksums]
 
 
 def _checked_path(name: str, where: str) -> str:
@@ -281,12 +248,12 @@ def _checked_path(name: str, where: str) -> str:
 # --- the table of records
 
 
-class Tables:
+class WholeTable:
     """The whole table of records, and the tables of the first records that can be cut from it.
 
     Parameters
     ----------
-    whole : bytes
+    content : bytes
         ``ptbxl_database.csv`` as the source has it.
 
     Attributes
@@ -300,19 +267,19 @@ class Tables:
         If it isn't a table of records, or names a record outside the folder.
     """
 
-    def __init__(self, whole: bytes):
-        self._whole = whole
-        self._ends, (columns, *rows) = _rows_with_ends(whole)
-        if not rows or not set(_NAME_COLUMN.values()) <= set(columns):
-            names = " and ".join(_NAME_COLUMN.values())
+    def __init__(self, content: bytes):
+        self._content = content
+        self._ends, (columns, *rows) = _rows_with_ends(content)
+        if not rows or not set(NAME_COLUMN.values()) <= set(columns):
+            names = " and ".join(NAME_COLUMN.values())
             raise DataError(f"{DATABASE} has no records, or no column {names}; don't use this source")
-        places = {rate: columns.index(name) for rate, name in _NAME_COLUMN.items()}
+        places = {rate: columns.index(name) for rate, name in NAME_COLUMN.items()}
         self._names = {rate: [_record_name(row, place) for row in rows] for rate, place in places.items()}
         self.n_records = len(rows)
 
     def first(self, n_records: int) -> bytes:
         """Return the table of the first records, byte for byte."""
-        return self._whole[: self._ends[n_records]]
+        return self._content[: self._ends[n_records]]
 
     def files(self, sampling_rate: int, n_records: int) -> list[str]:
         """Return the paths of the first records' files."""
@@ -321,34 +288,32 @@ class Tables:
     def n_listed(self, path: Path) -> int:
         """Count the records in another table; 0 if it is missing, or isn't the beginning of the whole one."""
         content = path.read_bytes() if path.is_file() else b""
-        is_first = content == self._whole[: len(content)] and len(content) in self._ends
+        is_first = self._content.startswith(content) and len(content) in self._ends
         return self._ends.index(len(content)) if is_first else 0
 
-    def n_named(self, sampling_rate: int, sums: dict[str, str]) -> int:
-        """Count the first records that the sums name without a gap."""
-        named = [f"{name}.dat" in sums for name in self._names[sampling_rate]]
+    def n_named(self, sampling_rate: int, checksums: dict[str, str]) -> int:
+        """Count the first records that the checksums name without a gap."""
+        named = [f"{name}.dat" in checksums for name in self._names[sampling_rate]]
         return [*named, False].index(False)
 
 
-def read_whole_table(root: Path, sums: dict[str, str]) -> Tables | None:
-    """Read the whole table of records, under either of its names; None if neither has the right sum."""
+def read_whole_table(root: Path, checksums: dict[str, str]) -> WholeTable | None:
+    """Read the whole table of records, under either of its names; None if neither has the right checksum."""
     for name in (WHOLE, DATABASE):
-        if sum_of(root / name) == sums[DATABASE]:
-            return Tables((root / name).read_bytes())
+        if sha256_of(root / name) == checksums[DATABASE]:
+            return WholeTable((root / name).read_bytes())
     return None
 
 
-def _rows_with_ends(whole: bytes) -> tuple[list[int], list[list[str]]]:
+def _rows_with_ends(content: bytes) -> tuple[list[int], list[list[str]]]:
     """Read a CSV file: where each row ends, which isn't at a newline inside quotes, and the rows."""
-    ends, rows, offset, n_lines = [], [], 0, 0
-    lines = io.BytesIO(whole).readlines()
+    ends, rows, lines = [], [], content.splitlines(keepends=True)
+    starts = list(accumulate(map(len, lines), initial=0))
     reader = csv.reader((line.decode("utf-8") for line in lines), strict=True)
     try:
         for row in reader:
-            offset += sum(map(len, lines[n_lines : reader.line_num]))
-            ends.append(offset)
+            ends.append(starts[reader.line_num])
             rows.append(row)
-            n_lines = reader.line_num
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{DATABASE} can't be read as a table: {error}; don't use this source") from error
     return ends, rows or [[]]
@@ -363,81 +328,77 @@ def _record_name(row: Sequence[str], place: int) -> str:
 # --- what a folder should have
 
 
-class Mark(NamedTuple):
-    """What ``download.json`` says: the version, the SHA-256 of its list of sums, and records by sampling rate in Hz."""
+class Manifest(NamedTuple):
+    """What ``download.json`` says: the version, and the number of records by sampling rate in Hz."""
 
     version: str
-    sums: str
     n_records: dict[int, int]
 
-    def to_json(self) -> str:
-        """Write it as `read_mark` reads it."""
-        content = {"data_set": "PTB-XL", "version": self.version, "sha256_of_sums": self.sums}
-        return json.dumps(content | {"n_records": self.n_records}, indent=1) + "\n"
 
-
-def read_mark(root: Path) -> Mark | None:
-    """Read ``download.json``; None if the folder has none.
-
-    Raises
-    ------
-    DataError
-        If it is damaged.
-    """
-    path = root / MARK
+def read_manifest(root: Path) -> Manifest | None:
+    """Read ``download.json``; None if the folder has none, DataError if it is damaged."""
+    path = root / MANIFEST
     if not os.path.lexists(path):
         return None
     try:
         content = read_json(path)
         n_records = {int(rate): int(number) for rate, number in content["n_records"].items()}
         check_choice(None, *(set(n_records) - set(SAMPLING_RATES) or SAMPLING_RATES[:1]))
-        return Mark(str(content["version"]), str(content["sha256_of_sums"]), n_records)
+        return Manifest(str(content["version"]), n_records)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is damaged; remove it and download again") from error
 
 
-def present(root: Path, sums: dict[str, str], tables: Tables) -> dict[int, int]:
+def present(root: Path, checksums: dict[str, str], table: WholeTable) -> dict[int, int]:
     """Count what a folder that came another way should have: its table, at each rate that has a folder of records."""
-    listed = tables.n_listed(root / DATABASE)
+    listed = table.n_listed(root / DATABASE)
     rates = [rate for rate in SAMPLING_RATES if (root / f"records{rate}").exists()] or SAMPLING_RATES[:1]
-    counts = {rate: min(listed, tables.n_named(rate, sums)) for rate in rates}
+    counts = {rate: min(listed, table.n_named(rate, checksums)) for rate in rates}
     if max(counts.values()) < listed:
-        # A record that the sums don't name at any rate is a problem to be told, not one to be left out.
+        # A record that the checksums don't name at any rate is a problem to be told, not one to be left out.
         counts[rates[0]] = listed
     return counts
 
 
 def _wanted(
     root: Path,
-    sums: dict[str, str],
-    mark: Mark | None,
-    tables: Tables,
+    checksums: dict[str, str],
+    manifest: Manifest | None,
+    table: WholeTable,
     n_records: int | None,
     sampling_rate: int | None,
 ) -> dict[int, int]:
     """How many of the first records there should be, by sampling rate."""
-    wanted = dict(mark.n_records) if mark else present(root, sums, tables)
+    wanted = dict(manifest.n_records) if manifest else present(root, checksums, table)
     if sampling_rate:
-        wanted = {sampling_rate: wanted.get(sampling_rate, tables.n_listed(root / DATABASE))}
+        wanted = {sampling_rate: wanted.get(sampling_rate, table.n_listed(root / DATABASE))}
     if n_records:
-        wanted = {rate: min(n_records, tables.n_records) for rate in wanted or SAMPLING_RATES[:1]}
+        wanted = {rate: min(n_records, table.n_records) for rate in wanted or SAMPLING_RATES[:1]}
     return wanted
 
 
-def _judge_sums(root: Path, mark: Mark | None) -> list[Problem]:
-    changed = mark is not None and sum_of(root / SUMS) != mark.sums
-    return [Problem(SUMS, "not the list that was downloaded")] if changed else []
-
-
-def _judge_table(root: Path, tables: Tables, mark: Mark | None, n_records: int | None) -> list[Problem]:
+def _table_problems(root: Path, table: WholeTable, manifest: Manifest | None, n_records: int | None) -> list[Problem]:
     """Hold the table in use against the whole one."""
-    listed = tables.n_listed(root / DATABASE)
+    listed = table.n_listed(root / DATABASE)
     if not (root / DATABASE).exists():
         return [Problem(DATABASE, "missing")]
     if not listed:
         return [Problem(DATABASE, f"not the first rows of {WHOLE}")]
-    if mark and listed != max(mark.n_records.values(), default=0):
-        return [Problem(DATABASE, f"lists {listed:,} records, which isn't the number in {MARK}")]
-    if listed < min(n_records or 0, tables.n_records):
+    if manifest and listed != max(manifest.n_records.values(), default=0):
+        return [Problem(DATABASE, f"lists {listed:,} records, which isn't the number in {MANIFEST}")]
+    if listed < min(n_records or 0, table.n_records):
         return [Problem(DATABASE, f"lists only {listed:,} records")]
     return []
+
+
+__getattr__ = former_names(
+    globals(),
+    {
+        "judge": "find_corrupt",
+        "Mark": "Manifest",
+        "read_mark": "read_manifest",
+        "sums_of_folder": "folder_checksums",
+        "sum_of": "sha256_of",
+        "Tables": "WholeTable",
+    },
+)

@@ -20,7 +20,7 @@ from ecgcourse.records import own_tables
 from ecgcourse.records.own_words import SEXES, Raw, about_of, lead_of, text_of
 from ecgcourse.records.ptbxl import LEADS
 from ecgcourse.records.wfdb_records import gain
-from ecgcourse.support.files import load_array, stat_file
+from ecgcourse.support.files import array_header, load_array, stat_file
 
 TABLES = (".csv", ".tsv", ".txt")
 _SIGNALS = ("signal", "x", "data", "ecg")  # what an array in an .npz may be called
@@ -120,9 +120,8 @@ def _read_npz(path: Path, rate: float | None, leads: Sequence[str] | None) -> Ra
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, kinds: str) -> np.ndarray:
     """An array of an archive, after holding what it promises against its size."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(info) as file:
-        shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+        shape, dtype = array_header(file)
         promised, held = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
     if dtype.kind not in kinds:
         raise DataError(f"{path}: {shown(info.filename)} holds {dtype}, which isn't opened; save numbers, no objects")

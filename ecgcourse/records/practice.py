@@ -7,7 +7,6 @@ patients from :mod:`ecgcourse.records.practice_people`. They teach and they test
 learned from them says anything about one. Introduced in chapter 01.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,14 +17,15 @@ import numpy as np
 import pandas as pd
 import wfdb
 from scipy import signal as scipy_signal
-from tqdm import tqdm
 
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.records import artifacts, dipole, practice_people
 from ecgcourse.records.practice_people import Record, Settings
 from ecgcourse.records.ptbxl import CLASSES, LEADS, is_ptbxl
-from ecgcourse.support.files import cache_folder, read_json, whole_folder
-from ecgcourse.support.workers import spread
+from ecgcourse.records.ptbxl_tables import DATABASE, STATEMENTS
+from ecgcourse.support.files import atomic_folder, cache_folder, read_json, write_json
+from ecgcourse.support.progress_bar import progress_bar
+from ecgcourse.support.workers import parallel_map
 
 SECONDS = 10
 HIGH_RATE = 500
@@ -125,7 +125,7 @@ def write(
     if _mark_of(root) == mark:
         return root
     try:
-        with whole_folder(root, settings=mark, wait=WAIT) as folder:
+        with atomic_folder(root, wait=WAIT) as folder:
             _fill(folder, mark, settings, progress)
     except DataError:
         # Another process may have finished the same set meanwhile.
@@ -279,14 +279,13 @@ def _fill(folder: Path, mark: dict, settings: Settings, progress: bool | None) -
         (folder / name).mkdir(parents=True, exist_ok=True)
     chunks = [(folder, records[start : start + CHUNK]) for start in range(0, len(records), CHUNK)]
     rows = []
-    hidden = None if progress is None else not progress
-    with tqdm(total=len(records), unit="record", desc="practice set", disable=hidden) as bar:
-        for made in spread(_write_chunk, chunks, -1 if len(chunks) > 2 else 1):
+    with progress_bar(progress, total=len(records), unit="record", desc="practice set") as bar:
+        for made in parallel_map(_write_chunk, chunks, -1 if len(chunks) > 2 else 1):
             rows += made
             bar.update(len(made))
-    pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / "ptbxl_database.csv", lineterminator="\n")
-    practice_people.statements().to_csv(folder / "scp_statements.csv", lineterminator="\n")
-    (folder / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
+    pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / DATABASE, lineterminator="\n")
+    practice_people.statements().to_csv(folder / STATEMENTS, lineterminator="\n")
+    write_json(folder / MARK, mark)
 
 
 def _write_chunk(folder: Path, records: list[Record]) -> list[dict]:

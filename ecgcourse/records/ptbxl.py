@@ -26,6 +26,7 @@ from ecgcourse.records.ptbxl_tables import (
 )
 from ecgcourse.records.wfdb_records import LEADS as LEADS
 from ecgcourse.records.wfdb_records import Entry, Job
+from ecgcourse.support.renamed import former_names
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
 LABEL_SETS = ("superclass", "superclass5", "subclass", "diagnostic", "form", "rhythm", "all")
@@ -95,7 +96,7 @@ def read_table(root: str | os.PathLike) -> pd.DataFrame:
     return table
 
 
-def plainest(table: pd.DataFrame, code: str) -> int:
+def clearest_example(table: pd.DataFrame, code: str) -> int:
     """Find a record that shows one SCP code and little else.
 
     Parameters
@@ -253,8 +254,8 @@ def read_signals(
         Processes that read; by default one per CPU core, and none beside this one for a small table.
     cache
         Keep what was read in :func:`ecgcourse.support.files.cache_folder` and read it from there next time. The
-        cache is for these records as they are: if one of their files changes, all are read anew. If reading is cut
-        short, the next time goes on from there. Beyond 8 GB in all, what was used least lately is removed.
+        cache is for these records as they are: if one of their files changes, all are read anew. Nothing is kept if
+        reading is cut short, or a record can't be used. Beyond 8 GB in all, what was used least lately is removed.
     progress
         Show a bar; by default on a terminal, once reading takes longer than a moment.
 
@@ -470,3 +471,6 @@ def _elsewhere(root: Path, table: pd.DataFrame, entries: Sequence[Entry], sampli
         f"ask for these with sampling_rate={other}, on the command line --sampling-rate {other}, or download those "
         f"of {sampling_rate} Hz too."
     )
+
+
+__getattr__ = former_names(globals(), {"plainest": "clearest_example"})

@@ -9,7 +9,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -18,12 +17,12 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import wfdb
-from tqdm import tqdm
 
 from ecgcourse.errors import DataError, brief, in_words, shown
 from ecgcourse.records import signal_cache
 from ecgcourse.support.files import check_inside, stat_file
-from ecgcourse.support.workers import spread
+from ecgcourse.support.progress_bar import progress_bar
+from ecgcourse.support.workers import parallel_map
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -98,8 +97,12 @@ def read(job: Job, cache: bool) -> tuple[np.ndarray, Errors]:
     path = signal_cache.path_of(fingerprint(job))
     signals = signal_cache.load(path, len(job.entries), len(LEADS))
     if signals is not None:
-        return signals, _explain(job, signals)
-    return _read_into_cache(job, path)
+        return signals, {}
+    signals, errors = _read_records(job)
+    # With a record that can't be used, why would have to be found out each time.
+    if not errors:
+        signal_cache.save(path, signals)
+    return signals, errors
 
 
 def gain(fields: Sequence[str]) -> float:
@@ -151,52 +154,24 @@ def _check_name(entry: Entry) -> None:
 # --- how many are read together
 
 
-def _read_into_cache(job: Job, path: Path) -> tuple[np.ndarray, Errors]:
-    with ExitStack() as stack:
-        try:
-            place = stack.enter_context(signal_cache.hold(path))
-        except DataError as error:
-            signal_cache.warn_not_kept(error)
-            return _read_records(job)
-        # Another process may have read the same records while this one waited.
-        signals = signal_cache.load(path, len(job.entries), len(LEADS))
-        if signals is not None:
-            return signals, _explain(job, signals)
-        with signal_cache.GrowingCache(place / path.name) as cache:
-            signals, errors = _read_records(job, cache)
-            problem = cache.finish(path)
-    if problem is None:
-        signal_cache.make_room(path)
-    else:
-        signal_cache.warn_not_kept(f"can't write {path}: {problem.strerror}.")
-    return signals, errors
-
-
-def _read_records(job: Job, cache: signal_cache.GrowingCache | None = None) -> tuple[np.ndarray, Errors]:
-    """Read all records, or those that a cache doesn't have yet, which it then gets."""
-    model, samples = _model_record(job)
+def _read_records(job: Job) -> tuple[np.ndarray, Errors]:
+    reference, samples = _reference_record(job)
     signals = np.empty((len(job.entries), len(LEADS), samples), dtype=np.float32)
-    start = cache.fill(signals) if cache else 0
-    errors = _explain(job, signals[:start])
-    with _bar(len(signals), start, job.progress) as bar:
-        for row, result in enumerate(_results(job, start), start):
-            result = _checked_length(result, job, row, model, samples)
+    errors = {}
+    with progress_bar(job.progress, delay=2, total=len(signals), desc="reading", unit="record") as bar:
+        for row, result in enumerate(_results(job)):
+            if not isinstance(result, DataError) and result.shape[1] != samples:
+                result = _wrong_length(job, row, result.shape[1], reference, samples)
             if isinstance(result, DataError):
-                errors[row], result = _accepted(result, job), np.nan
+                if not job.skip_bad:
+                    raise result
+                errors[row], result = result, np.nan
             signals[row] = result
-            if cache:
-                cache.append(signals[row])
             bar.update()
     return signals, errors
 
 
-def _accepted(error: DataError, job: Job) -> DataError:
-    if not job.skip_bad:
-        raise error
-    return error
-
-
-def _model_record(job: Job) -> tuple[int, int]:
+def _reference_record(job: Job) -> tuple[int, int]:
     """The first record that can be read among those of the most common size, and its number of samples T."""
     sizes = [each[1].st_size if not isinstance(each, DataError) else -1 for each in job.found]
     counts = Counter(sizes)
@@ -204,57 +179,33 @@ def _model_record(job: Job) -> tuple[int, int]:
     rows = sorted(range(len(sizes)), key=lambda row: (-counts[sizes[row]], sizes[row], row))
     for row in rows:
         result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
-        if not isinstance(_accepted(result, job) if isinstance(result, DataError) else result, DataError):
+        if not isinstance(result, DataError):
             return row, result.shape[1]
+        if not job.skip_bad:
+            raise result
     if job.elsewhere is not None:
         raise job.elsewhere
     first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate)
     raise DataError(f"none of the {len(rows)} records in {job.root} can be used; the first: {first}")
 
 
-def _checked_length(
-    result: np.ndarray | DataError, job: Job, row: int, model: int, samples: int
-) -> np.ndarray | DataError:
-    if isinstance(result, DataError) or result.shape[1] == samples:
-        return result
+def _wrong_length(job: Job, row: int, found: int, reference: int, samples: int) -> DataError:
     return DataError(
-        f"record {job.root / job.entries[row].name} has {result.shape[1]} samples, but "
-        f"{job.root / job.entries[model].name} has {samples} samples; records read together must be equally long: "
+        f"record {job.root / job.entries[row].name} has {found} samples, but "
+        f"{job.root / job.entries[reference].name} has {samples} samples; records read together must be equally long: "
         "leave one out of the table."
     )
 
 
-def _results(job: Job, start: int) -> Iterator[np.ndarray | DataError]:
-    """Read from row `start` on, on several processes where it pays."""
-    entries = job.entries[start:]
-    workers = job.workers
+def _results(job: Job) -> Iterator[np.ndarray | DataError]:
+    """Read on several processes where it pays."""
+    entries, workers = job.entries, job.workers
     if workers is None:
         workers = joblib.cpu_count() if len(entries) >= _PARALLEL_FROM else 1
     chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
     # Generators, so that the signals are in memory once, not once in parts and once whole.
     pieces = [(job.root, chunk, job.sampling_rate) for chunk in chunks]
-    return chain.from_iterable(spread(_read_chunk, pieces, workers))
-
-
-def _explain(job: Job, signals: np.ndarray) -> Errors:
-    """What is wrong with the records that earlier reading gave no signals."""
-    rows = np.flatnonzero(np.isnan(signals[:, 0, 0]))
-    model, samples = _model_record(job) if len(rows) else (0, 0)
-    errors = {}
-    for row in rows.tolist():
-        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
-        result = _checked_length(result, job, row, model, samples)
-        if isinstance(result, DataError):
-            errors[row] = _accepted(result, job)
-        else:
-            signals[row] = result
-    return errors
-
-
-def _bar(total: int, start: int, progress: bool | None) -> tqdm:
-    # Unasked, a bar appears on a terminal only, and not for what takes no longer than a moment.
-    shown_how = {"disable": None, "delay": 2} if progress is None else {"disable": not progress}
-    return tqdm(total=total, initial=start, desc="reading", unit="record", **shown_how)
+    return chain.from_iterable(parallel_map(_read_chunk, pieces, workers))
 
 
 def _read_chunk(root: Path, entries: Sequence[Entry], sampling_rate: int) -> list[np.ndarray | DataError]:
@@ -269,7 +220,7 @@ def _read_record(root: Path, entry: Entry, sampling_rate: int) -> np.ndarray:
     path = root / entry.name
     header, data = (each.st_size for each in _look_at(root, entry, set()))
     lines = _header_lines(path, header)
-    _check_claims(path, lines, data)
+    _check_header_against_size(path, lines, data)
     record, voltages = _read_wfdb(path)
     _check_header(path, record, lines, sampling_rate)
     _check_data(path, record, voltages, data)
@@ -291,7 +242,7 @@ def _header_lines(path: Path, n_bytes: int) -> list[str]:
     return [line for line in lines if line]
 
 
-def _check_claims(path: Path, lines: Sequence[str], n_bytes: int) -> None:
+def _check_header_against_size(path: Path, lines: Sequence[str], n_bytes: int) -> None:
     """Hold what a header promises against the size of its data, before wfdb makes room for it."""
     first = _HEADER_START.fullmatch(lines[0]) if lines else None
     leads = [_HEADER_LEAD.fullmatch(line) for line in lines[1:]]

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from ecgcourse.errors import SettingError, shown
+from ecgcourse.errors import SettingError, check_setting
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +28,7 @@ def pick_device(name: str = "auto") -> "torch.device":
     # Takes seconds, which nobody who asks for --help should wait for.
     import torch
 
-    if not NAME.fullmatch(name):
-        raise SettingError(f"device={shown(name)} isn't allowed; it must be {WORDS}")
+    check_setting("", "device", name, NAME.fullmatch(name), WORDS)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, found in there.items() if found))

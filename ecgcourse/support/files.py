@@ -1,10 +1,10 @@
 """Files and folders that appear whole or not at all, even if the process is killed, and the place of the cache.
 
-Everything is made in a hidden folder beside its target (:func:`workplace`) that one process at a time may hold, and
-renamed when it is complete. A killed process leaves that folder behind; the next one that makes the same target
-goes on in it, or empties it.
+A file or folder is made beside its target under a hidden name, :func:`staging`, which one process at a time may hold,
+and renamed when it is complete. What a killed process leaves there, the next one that makes the same target replaces.
 """
 
+import glob
 import json
 import math
 import os
@@ -12,114 +12,62 @@ import shutil
 import stat
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 import numpy as np
 import platformdirs
 
 from ecgcourse.errors import DataError, StorageError, in_words, shown
+from ecgcourse.support.renamed import former_names
 
 # Seconds that a process waits for another one that writes the same file: even gigabytes are written sooner.
 _FILE_WAIT = 60
-_SETTINGS = ".settings.json"
 _LARGEST_JSON = 2**26  # bytes; those of the package have some thousands
 
 
+def staging(path: Path) -> Path:
+    """Where a file or folder is made: hidden, on the same file system, with the same suffix."""
+    return path.parent / f".{path.stem}.partial{path.suffix}"
+
+
 @contextmanager
-def workplace(path: str | os.PathLike, settings: object = None, wait: float = 0) -> Iterator[Path]:
-    """Hold the hidden folder beside a target, in which this process alone makes it.
-
-    The folder is called ``.NAME.partial``; a lock beside it, ``.NAME.lock``, ends with its process however that
-    ends. Both are removed at the end. With `settings`, the folder and its content stay if the work is cut short (the
-    process is killed or stopped with Ctrl-C, the operating system refuses), and whoever comes next with equal
-    settings finds it as it was left. Left by other settings, it is emptied first.
-
-    Only the process that holds the workplace may write there: helpers of a killed process live a little longer.
+def lock(path: Path, busy: str, wait: float = 0) -> Iterator[None]:
+    """Hold a lock file, which ends with its process however that ends.
 
     Parameters
     ----------
     path
-        The target, which isn't touched. Missing parent folders are created.
-    settings
-        All that the content depends on, as values that JSON has; None never keeps anything.
+        The lock file, in a folder that is there. It is removed at the end.
+    busy
+        What to say if another process holds it.
     wait
-        Seconds to wait for another process that holds the folder.
-
-    Yields
-    ------
-    Path
-        The folder, on the same file system as `path`.
+        Seconds to wait for that process.
 
     Raises
     ------
     DataError
-        If another process holds the folder.
-    StorageError
-        If the operating system refuses: folder not writable, disk full.
+        If another process holds the lock.
     """
-    path = Path(path)
-    folder = path.parent / f".{path.name}.partial"
+    held = filelock.FileLock(path, timeout=wait)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path, wait):
-            keep = False
-            try:
-                _take_over(folder, settings)
-                yield folder
-            except BaseException as error:
-                # After any other error something else must change first, so nothing could go on from here.
-                cut_short = isinstance(error, OSError | StorageError) or not isinstance(error, Exception)
-                keep = settings is not None and cut_short
-                raise
-            finally:
-                if not keep:
-                    shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise _refused(path, error) from error
-
-
-def remove_leftovers(path: str | os.PathLike) -> None:
-    """Remove what a killed process left of a target that it was making, but not what another one is making now."""
-    path = Path(path)
-    if (path.parent / f".{path.name}.partial").exists():
-        # Whoever holds the place without settings leaves nothing.
-        with suppress(DataError), workplace(path):
-            pass
+        held.acquire()
+    except filelock.Timeout as error:
+        raise DataError(busy) from error
+    try:
+        yield
+    finally:
+        # While the lock is still held: whoever waits for it then sees that the file is gone, and makes its own.
+        with suppress(OSError):
+            path.unlink()
+        held.release()
 
 
 @contextmanager
-def whole_files(folder: str | os.PathLike, names: Sequence[str]) -> Iterator[Path]:
-    """Write files that belong together under another place and move them once all are complete.
-
-    Parameters
-    ----------
-    folder
-        Where the files will be. It is created if missing; files already there are replaced.
-    names
-        File names in the order in which they are moved: where the last one is, all are.
-
-    Yields
-    ------
-    Path
-        An empty folder; write all the files there.
-
-    Raises
-    ------
-    DataError
-        As `workplace`. After this, or any other exception before the moving, nothing new lies in `folder`.
-    """
-    folder = Path(folder)
-    with workplace(folder / names[-1], wait=_FILE_WAIT) as place:
-        yield place
-        for name in names:
-            os.replace(place / name, folder / name)
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file under another name and rename it once it is complete.
 
     Parameters
@@ -135,25 +83,38 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     Raises
     ------
     DataError
-        As `workplace`, or if `path` is a folder. After this, or after any other exception, nothing new lies at
-        `path`.
+        If `path` is a folder, or another process writes it for a minute.
+    StorageError
+        If the operating system refuses: folder not writable, disk full. After this, or after any other exception,
+        what lay at `path` before still does.
     """
     path = Path(path)
-    with whole_files(path.parent, [path.name]) as place:
-        yield place / path.name
+    with _staged(path, _FILE_WAIT) as temporary:
+        try:
+            temporary.unlink(missing_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike, settings: object = None, wait: float = 0) -> Iterator[Path]:
+def atomic_folder(
+    path: str | os.PathLike, resumes: Callable[[Path], bool] | None = None, wait: float = 0
+) -> Iterator[Path]:
     """Fill a folder under another name and rename it once it is complete.
 
     Parameters
     ----------
     path
         Where the folder will be. It must not exist yet, or be empty.
-    settings, wait
-        As for `workplace`: with settings, an interrupted filling is found again by the next one. Write each file
-        there with `whole_file` or `whole_files`, so that a file that is there is complete.
+    resumes
+        Tells of a folder that was cut short (the process was killed or stopped with Ctrl-C, the operating system
+        refused) whether the work can go on in it; else it is emptied first. None keeps none. Write each file there
+        with `atomic_write`, so that a file that is there is complete, and from this process alone.
+    wait
+        Seconds to wait for another process that makes the same folder.
 
     Yields
     ------
@@ -163,20 +124,41 @@ def whole_folder(path: str | os.PathLike, settings: object = None, wait: float =
     Raises
     ------
     DataError
-        If `path` is a file or a folder with something in it; also as `workplace`. After this, or after any other
-        exception, nothing new lies at `path`.
+        If `path` is a file, a link, or a folder with something in it, or if another process makes it. After this, or
+        after any other exception, nothing new lies at `path`.
+    StorageError
+        If the operating system refuses.
     """
     path = Path(path)
     _refuse_unless_free(path)
-    with workplace(path, settings, wait) as place:
+    with _staged(path, wait) as place:
         _refuse_unless_free(path)
-        filled = place / path.name
+        # Helpers of a killed process live a little longer, and may go on writing where it did.
+        filled = place if resumes else place.parent / f"{place.name}-{os.getpid()}"
+        for left in (place, *place.parent.glob(f"{glob.escape(place.name)}-*")):
+            if left.is_dir() and not (left == filled and resumes and resumes(left)):
+                shutil.rmtree(left, ignore_errors=True)
         filled.mkdir(exist_ok=True)
-        yield filled
-        _sweep(filled)
+        try:
+            yield filled
+        except BaseException as error:
+            # After any other error something else must change first, so nothing could go on from here.
+            cut_short = isinstance(error, OSError | StorageError) or not isinstance(error, Exception)
+            if not (resumes and cut_short):
+                shutil.rmtree(filled, ignore_errors=True)
+            raise
+        # A process may have been killed just after a file had come to its place.
+        for left in filled.rglob(".*.lock"):
+            left.unlink()
         if path.is_dir():
             path.rmdir()
         os.replace(filled, path)
+
+
+def write_json(path: str | os.PathLike, content: object) -> None:
+    """Write a JSON file for `read_json`, whole or not at all; ValueError for NaN and infinite numbers."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def cache_folder() -> Path:
@@ -267,7 +249,7 @@ def load_array(
     try:
         # NumPy's parser would talk about what it finds in a damaged header.
         with open(path, "rb") as file, warnings.catch_warnings(action="ignore"):
-            shape, dtype = _array_header(file)
+            shape, dtype = array_header(file)
             held, promised = size - file.tell(), math.prod(shape) * dtype.itemsize
             if dtype.kind not in "biuf":
                 raise ValueError(f"it holds {dtype}, not numbers")
@@ -313,7 +295,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} isn't a number")
 
 
-def _array_header(file) -> tuple[tuple[int, ...], np.dtype]:
+def array_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype that a ``.npy`` file promises, read up to where its numbers begin; ValueError for others."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)
     if version not in readers:
@@ -323,51 +306,18 @@ def _array_header(file) -> tuple[tuple[int, ...], np.dtype]:
 
 
 @contextmanager
-def _locked(path: Path, wait: float) -> Iterator[None]:
-    name = path.parent / f".{path.name}.lock"
-    lock = filelock.FileLock(name, timeout=wait)
+def _staged(path: Path, wait: float) -> Iterator[Path]:
+    """Hold the place in which this process alone makes `path`; what the operating system refuses becomes our error."""
+    busy = f"{path} is being written by another process; wait until that is done, or name another place"
     try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise DataError(
-            f"{path} is being written by another process; wait until that is done, or name another place"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with lock(path.parent / f".{path.name}.lock", busy, wait):
+            yield staging(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"can't write {path.name} in the folder {path.parent}: {reason}; choose a folder you can write to."
         ) from error
-    try:
-        yield
-    finally:
-        # While the lock is still held: whoever waits for it then sees that the file is gone, and makes its own.
-        with suppress(OSError):
-            name.unlink()
-        lock.release()
-
-
-def _take_over(folder: Path, settings: object) -> None:
-    """Make `folder` ready: as it was left if it was left with these settings, else empty."""
-    # Through JSON, so that a tuple equals the list that it comes back as.
-    settings = json.loads(json.dumps(settings))
-    if settings is not None and _settings_of(folder) == settings:
-        return
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir()
-    if settings is not None:
-        (folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
-
-
-def _settings_of(folder: Path) -> object:
-    try:
-        return read_json(folder / _SETTINGS)
-    except DataError:
-        return None
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a process left that was killed just after a file had come to its place."""
-    for path in [*folder.rglob(".*.partial"), *folder.rglob(".*.lock")]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _refuse_unless_free(path: Path) -> None:
@@ -380,8 +330,4 @@ def _refuse_unless_free(path: Path) -> None:
         raise DataError(f"{path} already exists and isn't an empty folder; name another folder or remove it first.")
 
 
-def _refused(path: Path, error: OSError) -> StorageError:
-    reason = error.strerror or str(error)
-    return StorageError(
-        f"can't write {path.name} in the folder {path.parent}: {reason}; choose a folder you can write to."
-    )
+__getattr__ = former_names(globals(), {"whole_file": "atomic_write"})

@@ -74,17 +74,18 @@ def _converter(annotation: object) -> Callable[[str], object]:
     kind = next(each for each in kinds if each is not types.NoneType)
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
-        return lambda text: tuple(_number(inner, part) for part in names(text))
+        return lambda text: tuple(number(inner, part) for part in names(text))
 
     def convert(text: str) -> object:
         if types.NoneType in kinds and text.lower() == "none":
             return None
-        return _number(kind, text)
+        return number(kind, text)
 
     return convert
 
 
-def _number(kind: type, text: str) -> object:
+def number(kind: type, text: str) -> object:
+    """A text as an int or a float, as ArgumentTypeError tells if it is none; any other kind stays a text."""
     if kind not in (int, float):
         return text
     try:

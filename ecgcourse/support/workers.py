@@ -1,4 +1,4 @@
-"""Work that is spread over several processes, which end when the one that asked for it ends, however that ends."""
+"""Work that several processes share, which end when the one that asked for it ends, however that ends."""
 
 import functools
 import os
@@ -12,11 +12,13 @@ from multiprocessing import resource_tracker
 
 import joblib
 
+from ecgcourse.support.renamed import former_names
+
 # Seconds between two looks at whether the process that asked for the work is still there.
 _LOOK = 1.0
 
 
-def spread(work: Callable, pieces: Iterable[tuple], n_jobs: int) -> Iterator:
+def parallel_map(work: Callable, pieces: Iterable[tuple], n_jobs: int) -> Iterator:
     """Call a function for each piece, in several processes.
 
     Parameters
@@ -77,3 +79,6 @@ def _watch(parent: int) -> None:
         time.sleep(_LOOK)
     # Not sys.exit, which would end this thread alone.
     os._exit(1)
+
+
+__getattr__ = former_names(globals(), {"spread": "parallel_map"})

@@ -3,13 +3,12 @@
 Each chapter's answers stand in a module of their own, which loads when one of them is asked for.
 """
 
-import difflib
 import re
 from importlib import import_module
 from pathlib import Path
 
 from ecgcourse.course.exercises.judging import Exercise, Verdict, judged
-from ecgcourse.errors import SettingError, shown
+from ecgcourse.errors import SettingError, closest, shown
 
 __all__ = ["Verdict", "check", "judge", "keys"]
 
@@ -64,7 +63,7 @@ def exercise(key: str) -> Exercise:
     chapter, number = (int(part) for part in match.groups()) if match else (0, 0)
     if chapter in _chapters() and number in _exercises(chapter):
         return _exercises(chapter)[number]
-    close = difflib.get_close_matches(str(key), keys(), n=1, cutoff=0)[0]
+    close = closest(key, keys())
     raise SettingError(f"no exercise is called {shown(key)}; did you mean {close!r}, as in check({close!r}, answer)?")
 
 
