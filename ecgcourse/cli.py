@@ -92,8 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
-    out = options.out or practice.default_folder(options.records, options.seed)
-    print(practice.write(out, options.records, options.seed, progress=_progress(options)))
+    settings = {name: getattr(options, name) for name in ("seed", "hospital", "shortcut", "beats")}
+    out = options.out or practice.default_folder(options.records, **settings)
+    print(practice.write(out, options.records, progress=_progress(options), **settings))
 
 
 def download_ptbxl(options: argparse.Namespace) -> None:

@@ -12,7 +12,8 @@ from ecgcourse.errors import EcgCourseWarning, SettingError, brief, is_real, is_
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, SignalRecipe
 from ecgcourse.records import download, original, practice
-from ecgcourse.records.ptbxl import FOLDS, LABEL_SETS, LEADS
+from ecgcourse.records.practice_people import HOSPITALS
+from ecgcourse.records.ptbxl import CLASSES, FOLDS, LABEL_SETS, LEADS
 from ecgcourse.support import flags
 
 # Characters that argparse writes of an error.
@@ -88,7 +89,12 @@ def _practice_options(parser: argparse.ArgumentParser) -> None:
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
     _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
-    _option(parser, "--seed", 0, "chooses the records", _whole(0, 2**63 - 1))
+    _option(parser, "--seed", 0, "chooses the patients", _whole(0, 2**63 - 1))
+    other = "B is another hospital: other recorder, other patients, 500 Hz (default: A)"
+    parser.add_argument("--hospital", choices=tuple(HOSPITALS), default="A", help=other)
+    planted = "plant a shortcut: a hum of 16.7 Hz at the site where most patients with CLASS are recorded"
+    parser.add_argument("--shortcut", metavar="CLASS", choices=CLASSES, help=planted)
+    parser.add_argument("--beats", action="store_true", help="annotate each beat, in files .atr as MIT-BIH has them")
 
 
 def _download_options(parser: argparse.ArgumentParser) -> None:

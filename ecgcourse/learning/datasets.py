@@ -338,7 +338,7 @@ def _open_records(
 ) -> tuple[RenderedImages | Signals | SignalsAndImages, pd.DataFrame]:
     """The dataset of one partition of a PTB-XL folder, and the rows of the table that it is made of."""
     (table, n_unlabelled), bad = _records(data, partition, task), pd.DataFrame(columns=list(ptbxl.BAD_COLUMNS))
-    rate = _source_rate(recipe)
+    rate = _source_rate(recipe, Path(data), table)
     if skip_bad:
         whole = table
         voltages, table, bad = ptbxl.read_usable_signals(data, whole, rate, progress=progress)
@@ -351,9 +351,14 @@ def _open_records(
     return dataset, table
 
 
-def _source_rate(recipe: Recipe) -> int:
-    """Which of PTB-XL's two sampling rates to make the input of."""
-    return 100 if recipe.sampling_rate == 100 else 500
+def _source_rate(recipe: Recipe, data: Path, table: pd.DataFrame) -> int:
+    """Which of PTB-XL's two sampling rates to make the input of: 100 Hz where it's asked for and there, else 500."""
+
+    def there(rate: int) -> bool:
+        names = table.get(ptbxl.NAME_COLUMN[rate], pd.Series(dtype=str)).head(20)
+        return any((data / f"{name}.hea").exists() for name in names)
+
+    return 500 if recipe.sampling_rate != 100 or (there(500) and not there(100)) else 100
 
 
 def _check_left(before: np.ndarray, after: np.ndarray, bad: pd.DataFrame, where: str, task: Task) -> None:

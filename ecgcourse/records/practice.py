@@ -245,9 +245,17 @@ def truth(root: str | os.PathLike) -> pd.DataFrame:
     return pd.DataFrame(rows, pd.Index([record.ecg_id for record in records], name="ecg_id"), list(CLASSES))
 
 
-def default_folder(n_records: int = DEFAULT_RECORDS, seed: int = 0) -> Path:
+def default_folder(
+    n_records: int = DEFAULT_RECORDS,
+    seed: int = 0,
+    *,
+    hospital: str = "A",
+    shortcut: str | None = None,
+    beats: bool = False,
+) -> Path:
     """Where a practice set lies when nobody names a folder: in the user's cache, one for each setting."""
-    return cache_folder() / f"practice-{GENERATOR}-{n_records}-{seed}"
+    options = [hospital if hospital != "A" else "", shortcut or "", "beats" if beats else ""]
+    return cache_folder() / "-".join(["practice", *map(str, (GENERATOR, n_records, seed)), *filter(None, options)])
 
 
 def _records_of(root: str | os.PathLike) -> list[Record]:
