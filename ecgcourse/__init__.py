@@ -21,7 +21,10 @@ _ROOMS = {
         *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "datasets"),
         *("distributed", "losses", "progress", "runs", "training"),
     ),
-    "analysis": ("evaluation", "stacking", "explain", "plots"),
+    "analysis": (
+        *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
+        *("stacking", "explain", "plots", "report_page"),
+    ),
     "course": ("exercises", "interactive"),
 }
 _DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked")
