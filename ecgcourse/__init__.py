@@ -27,7 +27,7 @@ _ROOMS = {
     ),
     "course": ("exercises", "interactive"),
 }
-_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked")
+_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 

@@ -142,7 +142,8 @@ def from_data(
     Returns
     -------
     RenderedImages or TiffImages, Signals, or SignalsAndImages
-        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason.
+        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason. Of a PTB-XL folder,
+        ``table`` has the rows of :func:`ecgcourse.records.ptbxl.read_table` that belong to the records.
 
     Raises
     ------
@@ -363,7 +364,7 @@ def _open_records(
         voltages = ptbxl.read_signals(data, table, rate, progress=progress)
     dataset = prepare(voltages, _labels(table, task), rate, recipe=recipe, task=task, **settings)
     dataset.bad_records, dataset.n_unlabelled = bad, n_unlabelled
-    dataset.synthetic = is_synthetic(data)
+    dataset.synthetic, dataset.table = is_synthetic(data), table
     return dataset, table
 
 
