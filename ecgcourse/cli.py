@@ -199,6 +199,8 @@ def evaluate(options: argparse.Namespace) -> None:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
         about |= {"partition": options.partition, "thresholds_from": source}
         _write_json(Path(options.json), about | report.to_dict())
+    if options.report:
+        cli_judge.write_report(options, data, source, dataset, model, said, report)
     title, classes = f"{_title(data)}, {options.partition}", model.task.classes
     _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
     if model.task.is_multiclass:

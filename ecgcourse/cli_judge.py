@@ -12,8 +12,11 @@ from ecgcourse.support.files import read_json, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
+    from ecgcourse.analysis.evaluation import Report
     from ecgcourse.analysis.predictions import Predictions
+    from ecgcourse.learning.datasets import AnyDataset
     from ecgcourse.recipe import Task
 
 _LONGEST_NAME = 40
@@ -66,6 +69,40 @@ def calibrate(options: argparse.Namespace) -> None:
     for words, each in (("before", before), ("after", after)):
         error = calibration.expected_error(each.y_true, each.y_prob)
         print(f"{words}: Brier score {calibration.brier(each.y_true, each.y_prob):.4f}, calibration error {error:.4f}")
+
+
+def write_report(
+    options: argparse.Namespace,
+    data: Path,
+    source: str,
+    dataset: "AnyDataset",
+    model: "nn.Module",
+    said: "Predictions",
+    report: "Report",
+) -> None:
+    """Write the page of ``evaluate --report``: of a PTB-XL folder with baselines, subgroups and the worst records."""
+    from ecgcourse.analysis import report_page
+    from ecgcourse.records import ptbxl
+
+    run, compared = Path(options.run), None
+    whole, synthetic = ptbxl.is_ptbxl(data), bool(getattr(dataset, "synthetic", False))
+    if whole and options.partition != "train":
+        folds = FOLDS[options.partition]
+        compared = report_page.with_baselines(said, data, folds, run.name, _progress(options))
+    facts = {
+        "run": run,
+        "model": type(model).__name__,
+        "weights": f"{sum(weights.numel() for weights in model.parameters()):,}",
+        "data": f"{data} ({'synthetic practice set' if synthetic else 'not made by this package'})",
+        "partition": options.partition,
+        "records": len(said),
+        "patients": "unknown" if report.n_patients is None else report.n_patients,
+        "thresholds": source,
+        "calibration": (model.calibration or {}).get("method", "none: the network's own probabilities"),
+    }
+    title = f"{run.name} on {data.name}, {options.partition}"
+    page = report_page.make(title, facts, said, report, model, dataset, data if whole else None, compared)
+    report_page.write(options.report, page)
 
 
 def table_in_words(table: "pd.DataFrame") -> str:

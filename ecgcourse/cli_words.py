@@ -186,6 +186,8 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     _option(parser, "--partition", "test", "records to judge", choices=tuple(FOLDS))
     _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
+    words = "write one page of HTML: scores beside baselines, calibration, decisions, subgroups, the worst records"
+    parser.add_argument("--report", metavar="FILE", help=words)
     _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
     _option(parser, "--device", "auto", "as for `train`")
 

@@ -68,7 +68,11 @@ def test_what_cannot_be_compared_is_refused(models):
     a, b = models["a"], models["b"]
     other_labels = predictions.Predictions(1 - b.y_true, b.y_prob, TWO, b.ecg_id)
     other_classes = predictions.Predictions(b.y_true, b.y_prob, Task(("MI", "CD")), b.ecg_id)
-    for wrong, words in ((other_labels, "other labels for ecg_id 100"), (other_classes, "same classes"), (b.of([101]), "1")):
+    for wrong, words in (
+        (other_labels, "other labels for ecg_id 100"),
+        (other_classes, "same classes"),
+        (b.of([101]), "1"),
+    ):
         with pytest.raises(DataError, match=words):
             comparison.compare({"a": a, "wrong": wrong}, n_bootstrap=5)
     with pytest.raises(SettingError, match="no model to compare with is called 'd'"):

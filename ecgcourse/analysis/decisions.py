@@ -116,9 +116,7 @@ def fit_cost_thresholds(
     return np.array(found)
 
 
-def cost(
-    y_true: ArrayLike, y_pred: ArrayLike, false_negative: float, false_positive: float = 1
-) -> NDArray[np.float64]:
+def cost(y_true: ArrayLike, y_pred: ArrayLike, false_negative: float, false_positive: float = 1) -> NDArray[np.float64]:
     """Cost of all mistakes per record, of each class: (N, K) labels and decisions -> (K,)."""
     _check_costs(false_negative, false_positive)
     _, missed, false_alarms, _ = metrics.confusion(y_true, y_pred).T

@@ -128,7 +128,9 @@ def _measures(
 ) -> NDArray[np.float64]:
     """AUROC, sensitivity and calibration in B resamples: (M, B) weights -> (B, 3)."""
     sensitivity = (y_true * decided) @ weights / (y_true @ weights)
-    return np.column_stack([ranking.areas(weights)[:, 0], sensitivity, bootstrap.mean((y_prob - y_true)[:, None], weights)])
+    return np.column_stack(
+        [ranking.areas(weights)[:, 0], sensitivity, bootstrap.mean((y_prob - y_true)[:, None], weights)]
+    )
 
 
 def worst(predictions: Predictions, n: int = 10) -> pd.DataFrame:

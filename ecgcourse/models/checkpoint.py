@@ -135,7 +135,9 @@ def read_checkpoint(path: Path) -> dict:
         thresholds = _checked_thresholds(content.get("thresholds"), task)
         _check_calibration(content.get("calibration"), task)
     except (KeyError, TypeError, SettingError) as error:
-        raise CheckpointError(f"{path}: its recipe, task, thresholds or calibration are damaged: {in_words(error)}") from error
+        raise CheckpointError(
+            f"{path}: its recipe, task, thresholds or calibration are damaged: {in_words(error)}"
+        ) from error
     return content | {"task": task, "recipe": recipe, "thresholds": thresholds}
 
 
