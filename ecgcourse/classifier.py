@@ -139,8 +139,8 @@ class Classifier:
     recipe : Recipe
     task : Task
     thresholds : (K,) float64 array or None
-        Of probabilities, calibrated if the model is, fitted to the validation set; 0.5 where the model has none. None where each record has
-        exactly one class.
+        Of probabilities, calibrated if the model is, fitted to the validation set; 0.5 where the model has none. None
+        where each record has exactly one class.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The commands that stand on stored predictions: ``compare`` and ``calibrate``, and the page of ``evaluate --report``."""
+"""The commands that judge beside ``evaluate``: ``compare`` and ``calibrate``; and the page of its ``--report``."""
 
 import argparse
 import json
@@ -107,10 +107,10 @@ def write_report(
 
 def table_in_words(table: "pd.DataFrame") -> str:
     """The table of :func:`ecgcourse.analysis.comparison.compare`, as lines for a terminal."""
-    about, width = table.attrs, max(14, *(len(brief(name, _LONGEST_NAME)) for name in table.index)) + 2
+    about, width = table.attrs, max(14, *(len(_short(name)) for name in table.index)) + 2
     drawn = "" if about["patients"] is None else f" of {about['patients']} patients"
     lines = [
-        f"{about['records']} records{drawn}; differences to {brief(about['against'], _LONGEST_NAME)}; 95 % intervals, "
+        f"{about['records']} records{drawn}; differences to {_short(about['against'])}; 95 % intervals, "
         "those of differences for all at once (max-t)",
         "",
         f"{'':<{width}}{'macro AUROC':>22}{'difference':>26}{'Brier':>9}{'ECE':>9}{'by chance':>11}",
@@ -118,12 +118,17 @@ def table_in_words(table: "pd.DataFrame") -> str:
     for name, row in table.iterrows():
         ends = f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
         lines.append(
-            f"{brief(name, _LONGEST_NAME):<{width}}"
+            f"{_short(name):<{width}}"
             f"{row['auroc']:>8.3f} ({row['low']:.3f}-{row['high']:.3f})"
             f"{'-' if name == about['against'] else ends:>26}"
             f"{row['brier']:>9.3f}{row['ece']:>9.3f}{row['ece_by_chance']:>11.3f}"
         )
     return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
+
+
+def _short(name: str) -> str:
+    """The end of a name, which says more of a path than its beginning does."""
+    return brief(name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}", _LONGEST_NAME)
 
 
 def _read(run: Path, partition: str) -> "Predictions":

@@ -267,7 +267,7 @@ def _prepared(
 
 @dataclass(frozen=True)
 class Records:
-    """All labelled records: voltages (N, 12, T) in mV, labels (N, K), folds and patients (N,), and which data they are."""
+    """All labelled records: voltages (N, 12, T) in mV, labels (N, K), folds and patients (N,); their data's name."""
 
     voltages: np.ndarray
     labels: np.ndarray

@@ -132,7 +132,7 @@ def test_a_temperature_of_a_softmax_is_found_again():
 
 
 def test_class_weights_are_undone():
-    # The loss of one probability for a class of prevalence 0.1 with weight 9, on paper smallest at 9 · 0.1 / (0.9 + 0.9).
+    # The loss for a class of prevalence 0.1 with weight 9 is smallest, on paper, at 0.9 / (0.9 + 0.9).
     share, weight = 0.1, 9
     p = np.linspace(0.001, 0.999, 999)
     best = p[np.argmin(-weight * share * np.log(p) - (1 - share) * np.log(1 - p))]

@@ -51,7 +51,7 @@ def demographics(people: ArrayLike) -> NDArray[np.float64]:
 
 
 def quantiles(x: ArrayLike) -> NDArray[np.float64]:
-    """Nine quantiles of every lead, from the smallest sample to the largest: (N, L, T) -> (N, 9 L). No order in time."""
+    """Nine quantiles of every lead, from least to largest, which know no order in time: (N, L, T) -> (N, 9 L)."""
     found = np.quantile(np.asarray(x, dtype=np.float64), np.linspace(0, 1, 9), axis=-1)
     return found.transpose(1, 2, 0).reshape(len(x), -1)
 
@@ -59,8 +59,8 @@ def quantiles(x: ArrayLike) -> NDArray[np.float64]:
 def r_peaks(x: ArrayLike) -> NDArray[np.int64]:
     """Find the R peaks of one record by its steepest slopes.
 
-    Nothing in an ECG is as steep as the QRS complex. The squared difference of neighbouring samples, summed over leads and
-    smoothed, therefore peaks once a beat, whatever the height of the R wave or of a T wave.
+    Nothing in an ECG is as steep as the QRS complex. The squared difference of neighbouring samples, summed over leads
+    and smoothed, therefore peaks once a beat, whatever the height of the R wave or of a T wave.
 
     Parameters
     ----------

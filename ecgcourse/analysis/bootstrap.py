@@ -1,7 +1,7 @@
 """The one bootstrap: patients are drawn with replacement, and what is measured is measured again on those drawn.
 
-A record that was drawn twice is a record of weight 2, so no array is ever copied: a resample is a column of weights, and
-what needs an order, the area under a curve, is sorted once for all resamples. Introduced in chapter 11.
+A record that was drawn twice is a record of weight 2, so no array is ever copied: a resample is a column of weights,
+and what needs an order, the area under a curve, is sorted once for all resamples. Introduced in chapter 11.
 """
 
 from collections.abc import Iterator

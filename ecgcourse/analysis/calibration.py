@@ -80,8 +80,8 @@ def fit(y_true: ArrayLike, logits: ArrayLike, method: str = "temperature", task:
     logits : (N, K) array
         From :func:`ecgcourse.learning.training.predict_logits`, of records that the network hasn't learned from.
     method : {"temperature", "platt"}
-        Temperature scaling divides all logits by one number T. Platt scaling fits a logistic regression to the logits of
-        each class: a slope and an offset.
+        Temperature scaling divides all logits by one number T. Platt scaling fits a logistic regression to the logits
+        of each class: a slope and an offset.
     task : Task, optional
         Whether each record has exactly one class, for which Platt scaling isn't defined; None: any number of them.
 
@@ -99,9 +99,9 @@ def fit(y_true: ArrayLike, logits: ArrayLike, method: str = "temperature", task:
 
     Notes
     -----
-    Where each record may have several classes, both are logistic regressions to Platt's targets, (n₊ + 1) / (n₊ + 2) for
-    a positive and 1 / (n₋ + 2) for a negative record, rather than 1 and 0: a class that the network tells apart without a
-    mistake would otherwise get an infinite slope.
+    Where each record may have several classes, both are logistic regressions to Platt's targets, (n₊ + 1) / (n₊ + 2)
+    for a positive and 1 / (n₋ + 2) for a negative record, rather than 1 and 0: a class that the network tells apart
+    without a mistake would otherwise get an infinite slope.
 
     References
     ----------
@@ -238,14 +238,15 @@ def brier_parts(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strategy
     -------
     dict
         brier; reliability: how far the bins are from the diagonal, squared, 0 is best; resolution: how far their shares
-        are from the prevalence, squared, larger is better; uncertainty: prevalence × (1 − prevalence), which no model can
-        change; within: what is left because probabilities differ inside a bin, 0 where each bin holds one probability.
+        are from the prevalence, squared, larger is better; uncertainty: prevalence × (1 − prevalence), which no model
+        can change; within: what is left because probabilities differ inside a bin, 0 where each bin holds one
+        probability.
 
     References
     ----------
     Murphy, A new vector partition of the probability score, J. Appl. Meteorol. 12, 1973,
-    doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2; for within Stephenson, Coelho and Jolliffe, Two extra components
-    in the Brier score decomposition, Weather and Forecasting 23, 2008, doi:10.1175/2007WAF2006116.1.
+    doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2; for within Stephenson, Coelho and Jolliffe, Two extra
+    components in the Brier score decomposition, Weather and Forecasting 23, 2008, doi:10.1175/2007WAF2006116.1.
     """
     bins = reliability(y_true, y_prob, n_bins, strategy)
     share, prevalence = bins["n"] / bins["n"].sum(), float(np.mean(y_true))
@@ -260,7 +261,7 @@ def brier_parts(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strategy
 
 
 def expected_error(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strategy: str = "quantile") -> float:
-    """The expected calibration error (ECE): how far the bins are from the diagonal, on the mean over records and classes.
+    """The expected calibration error (ECE): the mean distance of the bins from the diagonal, over records and classes.
 
     It is never without the luck of the draw: a bin of few records lies off the diagonal even where every probability is
     right. So it grows with the number of bins and shrinks with the number of records; compare two models on the same
@@ -351,7 +352,7 @@ def _platt_targets(y_true: NDArray) -> NDArray[np.float64]:
 
 
 def _logistic(x: NDArray, targets: NDArray, with_offset: bool) -> tuple[float, float]:
-    """Slope and offset of a logistic regression to targets in [0, 1]: each record counts for both answers, by halves."""
+    """Slope and offset of a logistic regression to targets in [0, 1]: each record counts for both answers, in part."""
     model = LogisticRegression(C=np.inf, fit_intercept=with_offset, solver="newton-cholesky", tol=1e-8, max_iter=1000)
     answers, weights = np.repeat([1, 0], len(x)), np.concatenate([targets, 1 - targets])
     model.fit(np.concatenate([x, x])[:, None], answers, sample_weight=weights)

@@ -1,6 +1,7 @@
-"""Whether one model is better than another, on the same records: the interval of their difference, never its ends apart.
+"""Whether one model is better than another, on the same records: by the interval of their difference.
 
-Two intervals may overlap although one model is surely better: what is hard for both moves both. Introduced in chapter 11.
+Their own intervals may overlap although one is surely better: what is hard for both moves both. Introduced in
+chapter 11.
 """
 
 from collections.abc import Mapping
@@ -77,8 +78,9 @@ def compare(
     notes = bootstrap.thin_classes(first.y_true, first.task.classes, first.patient_id)
     notes += [
         f"{name}: the same macro AUROC in every resample, so its interval says nothing"
-        for name, spread in zip(names, np.ptp(drawn, axis=0), strict=True)
-        if spread == 0
+        for name, area, spread in zip(names, areas, np.ptp(drawn, axis=0), strict=True)
+        # A half is what any guess that is the same for all records has, and has always.
+        if spread == 0 and area != 0.5
     ]
     table.attrs |= {"records": len(first), "patients": patients, "against": against, "notes": notes}
     return table

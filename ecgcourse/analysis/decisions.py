@@ -1,7 +1,7 @@
 """What a decision is worth: net benefit, and thresholds from what mistakes cost. Introduced in chapter 11.
 
-The G-mean of :func:`ecgcourse.learning.metrics.fit_thresholds` weighs a missed infarction like a false alarm, in whatever
-ratio the classes come. Where one is worse than the other, the threshold follows from how much worse.
+The G-mean of :func:`ecgcourse.learning.metrics.fit_thresholds` weighs a missed infarction like a false alarm, in
+whatever ratio the classes come. Where one is worse than the other, the threshold follows from how much worse.
 """
 
 import numpy as np
@@ -20,7 +20,8 @@ def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = GR
     """The decision curve of one class: what it brings to treat those whose probability reaches a threshold.
 
     Who acts from probability t on takes one true positive to be worth (1 − t) / t false ones; the net benefit at t is
-    TP / N − FP / N · t / (1 − t), in true positives per record. A model is of use where it lies above both other columns.
+    TP / N − FP / N · t / (1 − t), in true positives per record. A model is of use where it lies above both other
+    columns.
 
     Parameters
     ----------

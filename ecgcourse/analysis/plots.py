@@ -535,8 +535,8 @@ def reliability(
 ) -> Figure:
     """Draw the reliability curve of each class: the share of records that have it, of those that were given as much.
 
-    Bars are the intervals of :func:`ecgcourse.analysis.calibration.reliability`; on the diagonal, probabilities mean what
-    they say. Bins hold equally many records.
+    Bars are the intervals of :func:`ecgcourse.analysis.calibration.reliability`; on the diagonal, probabilities mean
+    what they say. Bins hold equally many records.
 
     Parameters
     ----------

@@ -115,8 +115,8 @@ class Predictions:
         Parameters
         ----------
         path : path
-            A CSV file with the columns ecg_id, label_NAME and probability_NAME for each class; patient_id and logit_NAME
-            if it has them.
+            A CSV file with the columns ecg_id, label_NAME and probability_NAME for each class; patient_id and
+            logit_NAME if it has them.
         task : Task, optional
             Whether each record has exactly one class; None: any number of those that the file names.
 

@@ -1,7 +1,7 @@
 """Everything that is known of a run in one page of HTML, which asks no other place for anything.
 
-Figures are drawn into the page, the colours follow the reader's light or dark theme, and the page can be printed. It stands
-on stored predictions; the network itself is asked only why it was wrong.
+Figures are drawn into the page, the colours follow the reader's light or dark theme, and the page can be printed. It
+stands on stored predictions; the network itself is asked only why it was wrong.
 """
 
 import base64
@@ -51,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, as lines that follow the theme or as pixels, what it shows, and what a reader who can't see it is told."""
+    """A figure, as lines in the colours of the theme or as pixels, and what a reader who can't see it is told."""
 
     caption: str
     alt: str
@@ -232,8 +232,8 @@ def _calibrated(predictions: Predictions) -> Section:
         "Calibration",
         [
             {
-                "words": "Of all records that are given 0.3, three in ten should have the class. The calibration error is "
-                "never zero: by chance it would be as large as the small number says."
+                "words": "Of all records that are given 0.3, three in ten should have the class. The calibration error "
+                "is never zero: by chance it would be as large as the small number says."
             },
             Table("Brier score = reliability − resolution + uncertainty + within bins", heads, rows),
             _lines(
@@ -322,7 +322,7 @@ def _explained(model: nn.Module, dataset: Dataset, place: int, name: str) -> Fig
 def _limits(predictions: Predictions, synthetic: bool) -> Section:
     points = [
         "For teaching and research. It is no medical device; nobody's treatment may depend on it.",
-        "Intervals hold the chance by which these patients came to be judged, not that of training, nor that of choosing "
+        "Intervals hold the chance by which these patients came to be judged, not that of training, nor of choosing "
         "this model among others on the same records.",
         "Scores are of one source of records. Elsewhere devices, patients and labels differ, and scores fall.",
         "Labels are of cardiologists, who err and disagree; a class that isn't named may still be there.",

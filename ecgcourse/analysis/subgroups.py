@@ -1,7 +1,7 @@
 """Whether a model serves everybody: its scores by sex, age, site and device, and the records it is most wrong about.
 
-Introduced in chapter 11. A difference between groups isn't yet a fault of the model, and none seen isn't yet fairness: the
-groups differ in illness, and most are small.
+Introduced in chapter 11. A difference between groups isn't yet a fault of the model, and none seen isn't yet fairness:
+the groups differ in illness, and most are small.
 """
 
 from collections.abc import Mapping
@@ -77,8 +77,8 @@ def table(
     -------
     DataFrame
         A row per kind of group (by), group and class: records, patients, positives (records); auroc, sensitivity and
-        calibration (mean probability minus share of positives: above 0 too much is predicted), each with _low and _high,
-        ends of its 95 % interval; note, which says why a group isn't judged and its numbers are NaN.
+        calibration (mean probability minus share of positives: above 0 too much is predicted), each with _low and
+        _high, ends of its 95 % interval; note, which says why a group isn't judged and its numbers are NaN.
 
     Raises
     ------
