@@ -1001,7 +1001,7 @@ def _class_grid(n_classes: int, title: str | None, x: str, y: str) -> tuple[Figu
         down,
         across,
         squeeze=False,
-        figsize=(_WIDTH, 0.7 + 1.8 * down),
+        figsize=(_WIDTH, 0.55 + 1.6 * down),
         layout="constrained",
         subplot_kw={"box_aspect": 1},
     )

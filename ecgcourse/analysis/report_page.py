@@ -158,7 +158,7 @@ def _about(facts: Mapping[str, object], predictions: Predictions, model: nn.Modu
         "about",
         "Data, recipe and task",
         [
-            Table("What was judged", ("", ""), rows, words=True),
+            Table("What was judged", ("what", "value"), rows, words=True),
             Table("What the network is fed", ("setting", "value"), fed, words=True),
             {"words": f"It answers a probability for each of {len(task.classes)} classes: {kind}."},
             Table("Records that have each class", ("class", "records"), classes),
@@ -251,7 +251,7 @@ def _decided(predictions: Predictions, report: Report) -> Section:
     if report.thresholds is None:
         return Section("decisions", "Decisions", [{"words": "The most probable class is predicted."}, curve])
     chosen = {"G-mean, fitted on the validation set": report.thresholds}
-    chosen |= {f"a missed one costs {cost} false alarms": decisions.cost_threshold(cost) for cost in COSTS}
+    chosen |= {f"false negative : false positive = {cost} : 1": decisions.cost_threshold(cost) for cost in COSTS}
     rows = []
     for rule, thresholds in chosen.items():
         table = metrics.confusion(predictions.y_true, metrics.apply_thresholds(predictions.y_prob, thresholds))
@@ -273,7 +273,7 @@ def _by_group(predictions: Predictions, report: Report, table: pd.DataFrame) -> 
     for row in found.to_dict("records"):
         cells = [(row["records"], f"{row['positives']} have it"), (row["patients"], "")]
         if row["note"]:
-            cells += [(row["note"], ""), (_NOT_DRAWN, ""), (_NOT_DRAWN, "")]
+            cells += [tuple(row["note"].split(": ")), (_NOT_DRAWN, ""), (_NOT_DRAWN, "")]
         else:
             cells += [_with_ends(row, measure) for measure in subgroups.MEASURES]
         rows.append((f"{row['by']}: {row['group']}, {row['class']}", *cells))
@@ -295,10 +295,10 @@ def _worst(
     synthetic = bool(getattr(dataset, "synthetic", False))
     for record, row in zip(voltages, worst.to_dict("records"), strict=True):
         has = "has" if row["has_it"] else "doesn't have"
-        words = f"record {row['ecg_id']} {has} {row['class']}; the network says {row['probability']:.3f}"
+        words = f"Record {row['ecg_id']} {has} {row['class']}; the network says {row['probability']:.3f}"
         parts.append({"heading": f"Record {row['ecg_id']}"})
         paper = plots.ecg_paper(record, 100, synthetic=synthetic)
-        parts.append(_pixels(paper, f"ECG of {words}", f"12-lead ECG on paper, 25 mm/s, 10 mm/mV, of {words}.", 80))
+        parts.append(_pixels(paper, words, f"12-lead ECG on paper, 25 mm/s, 10 mm/mV. {words}.", 80))
         place = int(np.flatnonzero(predictions.ecg_id == row["ecg_id"])[0])
         try:
             figure = _explained(model, dataset, place, row["class"])

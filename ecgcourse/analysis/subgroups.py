@@ -112,7 +112,7 @@ def _judged(
     found = {f"{measure}{end}": np.nan for measure in MEASURES for end in ("", "_low", "_high")} | {"note": ""}
     have, lack = (len(np.unique(patients[y_true == value])) for value in (1, 0))
     if min(have, lack) < max(least, 1):
-        return row | found | {"note": f"too few: {have} patients with it, {lack} without"}
+        return row | found | {"note": f"too few: {have} patients have it, {lack} haven't"}
     ranking, drawn = bootstrap.Ranking(y_true, y_prob), []
     for weights in bootstrap.resamples(len(y_true), n_bootstrap, seed, patients, y_true[:, None]):
         drawn.append(_measures(ranking, y_true, y_prob, decided, weights))
