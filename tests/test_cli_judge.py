@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from ecgcourse import Classifier, baselines, datasets, metrics, practice, ptbxl, training
 from ecgcourse.cli import main
+from ecgcourse.errors import CheckpointError
 
 QUICK = ["--model", "cnn1d", "--epochs", "2", "--optimizer", "adam", "--learning-rate", "0.003", "--device", "cpu"]
 
@@ -109,6 +110,14 @@ def test_calibrating_changes_probabilities_and_thresholds_but_no_decision(root, 
     assert content.data == before.model.data and content.thresholds == tuple(after.thresholds)
 
 
+@pytest.mark.parametrize("numbers", [[1.0], [1.0, 1.0, 1.0, float("nan")], "four", [True] * 4])
+def test_a_damaged_calibration_is_refused(runs, tmp_path, numbers):
+    model = training.load_checkpoint(runs[0] / "best.pt")
+    training.save_checkpoint(tmp_path / "best.pt", model, calibration={"slopes": [1.0] * 4, "offsets": numbers})
+    with pytest.raises(CheckpointError, match="calibration: offsets"):
+        training.load_checkpoint(tmp_path / "best.pt")
+
+
 class Page(HTMLParser):
     """What a page holds, and whether its tags are nested as they should be."""
 
@@ -181,4 +190,4 @@ def test_the_page_says_what_the_command_line_says(page, runs):
     p, t = worst.filter(like="probability_").to_numpy(), worst.filter(like="label_").to_numpy()
     loss = -np.log(np.where(t == 1, p, 1 - p)).sum(axis=1)
     assert f"Record {worst['ecg_id'][loss.argmax()]}" in words
-    assert "sex: female, MI" in words and "too few: " in words
+    assert "sex: female, MI" in words and "patients have it" in words
