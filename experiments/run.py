@@ -428,7 +428,8 @@ def difference(
 def _drawn_auroc(y_true: np.ndarray, y_prob: np.ndarray, patients: np.ndarray | None) -> np.ndarray:
     """Macro AUROC in each resample, mean over the seeds, (RESAMPLES,), of probabilities (R, N, K)."""
     blocks = bootstrap.resamples(len(y_true), RESAMPLES, 0, patients, y_true.astype(int))
-    each = [[bootstrap.macro_auroc(y_true, one, weights) for one in y_prob] for weights in blocks]
+    ranked = [bootstrap.rankings(y_true, one) for one in y_prob]
+    each = [[bootstrap.macro_auroc(one, weights) for one in ranked] for weights in blocks]
     return np.concatenate([np.mean(block, axis=0) for block in each])
 
 

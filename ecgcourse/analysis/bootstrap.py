@@ -4,7 +4,7 @@ A record that was drawn twice is a record of weight 2, so no array is ever copie
 and what needs an order, the area under a curve, is sorted once for all resamples. Introduced in chapter 11.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -170,9 +170,14 @@ def _counter(row: NDArray, column: NDArray, shape: tuple[int, int]) -> csr_array
     return csr_array((np.ones(len(row)), (row, column)), shape)
 
 
-def macro_auroc(y_true: NDArray, y_prob: NDArray, weights: Weights) -> NDArray[np.float64]:
-    """Mean AUROC over K classes in B resamples: (N, K) labels and answers, (N, B) weights -> (B,)."""
-    return np.mean([Ranking(t, p).areas(weights)[:, 0] for t, p in zip(y_true.T, y_prob.T, strict=True)], axis=0)
+def rankings(y_true: NDArray, y_prob: NDArray) -> list[Ranking]:
+    """One for each class of labels and answers, (N, K) each."""
+    return [Ranking(t, p) for t, p in zip(y_true.T, y_prob.T, strict=True)]
+
+
+def macro_auroc(ranked: Sequence[Ranking], weights: Weights) -> NDArray[np.float64]:
+    """Mean AUROC over K classes in B resamples: (N, B) weights -> (B,)."""
+    return np.mean([each.areas(weights)[:, 0] for each in ranked], axis=0)
 
 
 def mean(values: NDArray, weights: Weights) -> NDArray[np.float64]:

@@ -56,9 +56,10 @@ def compare(
     check_name(against, names, "no model to compare with is")
     first = paired[0]
     metrics.check_both_present(first.y_true, first.task.classes)
+    ranked = [bootstrap.rankings(each.y_true, each.y_prob) for each in paired]
     drawn = np.concatenate(
         [
-            np.stack([bootstrap.macro_auroc(each.y_true, each.y_prob, weights) for each in paired], axis=1)
+            np.stack([bootstrap.macro_auroc(each, weights) for each in ranked], axis=1)
             for weights in bootstrap.resamples(len(first), n_bootstrap, seed, first.patient_id, first.y_true)
         ]
     )

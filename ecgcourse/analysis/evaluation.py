@@ -310,9 +310,9 @@ def _bootstrap(
 ) -> NDArray[np.float64]:
     """All metrics of every resample: (n_bootstrap, K + 2, 6)."""
     n_records, n_classes = y_true.shape
-    rankings = [bootstrap.Ranking(t, p) for t, p in zip(y_true.T, y_prob.T, strict=True)]
-    records = np.repeat(np.arange(n_records), n_classes)
-    rankings.append(bootstrap.Ranking(y_true.ravel(), y_prob.ravel(), records))
+    of_record = np.repeat(np.arange(n_records), n_classes)
+    pooled = bootstrap.Ranking(y_true.ravel(), y_prob.ravel(), of_record)
+    rankings = [*bootstrap.rankings(y_true, y_prob), pooled]
     results = []
     for weights in bootstrap.resamples(n_records, n_bootstrap, seed, groups, y_true):
         areas = np.stack([ranking.areas(weights) for ranking in rankings], axis=1)
