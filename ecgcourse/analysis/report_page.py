@@ -5,6 +5,7 @@ stands on stored predictions; the network itself is asked only why it was wrong.
 """
 
 import base64
+import html
 import io
 import os
 import re
@@ -16,7 +17,6 @@ import jinja2
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import Dataset
@@ -55,7 +55,7 @@ class Picture:
 
     caption: str
     alt: str
-    svg: Markup = Markup()
+    svg: str = ""
     png: str = ""
 
 
@@ -352,8 +352,8 @@ def _lines(figure: Figure, name: str, caption: str, alt: str) -> Picture:
     drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", drawn)
     # Lines and letters that Matplotlib draws without naming a colour are black, too.
     drawn = drawn.replace("#000000", "currentColor").replace("<text ", '<text fill="currentColor" ')
-    label = f'<svg role="img" aria-label="{escape(alt)}" '
-    return Picture(caption, alt, svg=Markup(drawn.replace("<svg ", label, 1)))
+    label = f'<svg role="img" aria-label="{html.escape(alt)}" '
+    return Picture(caption, alt, svg=drawn.replace("<svg ", label, 1))
 
 
 def _pixels(figure: Figure, caption: str, alt: str, dpi: float) -> Picture:
