@@ -85,7 +85,8 @@ class Predictions:
             Of the model.
         """
         table, patients = getattr(dataset, "table", None), None
-        ecg_ids = _noted_ids(dataset) if table is None else table.index.to_numpy(np.int64)
+        table = _noted(dataset) if table is None else table
+        ecg_ids = np.arange(len(dataset)) if table is None else table.index.to_numpy(np.int64)
         if table is not None and "patient_id" in table and table["patient_id"].notna().all():
             patients = table["patient_id"].to_numpy(np.float64)
         y_prob = metrics.probabilities(logits, task, calibration)
@@ -169,11 +170,11 @@ class Predictions:
         return -(self.y_true * said + (1 - self.y_true) * against).sum(axis=1)
 
 
-def _noted_ids(dataset: Dataset) -> NDArray[np.int64]:
-    """What ``records.csv`` beside images says that they are of, or numbers from 0 on."""
+def _noted(dataset: Dataset) -> pd.DataFrame | None:
+    """What ``records.csv`` beside images says of them, by ecg_id; None where there is no such file, or another."""
     try:
-        noted = pd.read_csv(dataset.folder / "records.csv", index_col="number")["ecg_id"]
-        return noted.loc[dataset.numbers].to_numpy(np.int64)
-    # No folder of images, no such file in it, or another.
+        noted = pd.read_csv(dataset.folder / "records.csv", index_col="number")
+        return noted.loc[dataset.numbers].set_index("ecg_id")
+    # AttributeError: no folder of images.
     except (AttributeError, OSError, KeyError, ValueError):
-        return np.arange(len(dataset))
+        return None

@@ -244,8 +244,8 @@ def write_images(
 
     Each partition's folder appears whole or not at all; it holds ``images/0.tif`` … ((C, S, S) uint8,
     uncompressed), ``labels/0.npy`` … ((K,) float32), numbered as the records stand in the table,
-    ``records.csv`` with the columns number and ecg_id, and ``images.json``, which tells what they were made of.
-    Images of the practice set stay marked as synthetic.
+    ``records.csv`` with the columns number, ecg_id and patient_id, and ``images.json``, which tells what they were
+    made of. Images of the practice set stay marked as synthetic.
 
     If the work is cut short, the same call goes on with the images that are complete. Where the very same
     images already lie, nothing is written.
