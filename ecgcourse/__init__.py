@@ -22,10 +22,13 @@ _ROOMS = {
         *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "datasets"),
         *("distributed", "losses", "progress", "runs", "training"),
     ),
-    "analysis": ("evaluation", "stacking", "explain", "plots"),
+    "analysis": (
+        *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
+        *("stacking", "explain", "plots", "report_page"),
+    ),
     "course": ("exercises", "interactive"),
 }
-_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked")
+_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 

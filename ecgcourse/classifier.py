@@ -14,7 +14,8 @@ from scipy.special import expit, logit, softmax
 from torch import nn
 from torch.utils.data import Dataset
 
-from ecgcourse.analysis import evaluation, explain
+from ecgcourse.analysis import calibration, evaluation, explain
+from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import DataError, SettingError, shown
 from ecgcourse.learning import datasets, metrics, runs, training
 from ecgcourse.learning.config import TrainConfig
@@ -138,8 +139,8 @@ class Classifier:
     recipe : Recipe
     task : Task
     thresholds : (K,) float64 array or None
-        Of probabilities, fitted to the validation set; 0.5 where the model has none. None where each record has
-        exactly one class.
+        Of probabilities, calibrated if the model is, fitted to the validation set; 0.5 where the model has none. None
+        where each record has exactly one class.
 
     Raises
     ------
@@ -201,7 +202,7 @@ class Classifier:
         Returns
         -------
         (N, K) float64 array, or (K,) for one record
-            In [0, 1].
+            In [0, 1]; calibrated, where the network is.
 
         Raises
         ------
@@ -332,8 +333,60 @@ class Classifier:
         DataError
             As :func:`ecgcourse.analysis.evaluation.report`.
         """
-        y_true, y_prob = self._ask(dataset, batch_size)
-        return evaluation.report(y_true, y_prob, self._thresholds, task=self.task, **options)
+        said = self.predictions(dataset, batch_size)
+        options = {"groups": said.patient_id} | options
+        return evaluation.report(said.y_true, said.y_prob, self._thresholds, task=self.task, **options)
+
+    def predictions(self, dataset: Dataset, batch_size: int = 64) -> Predictions:
+        """Labels, probabilities and logits of a dataset, record by record.
+
+        They can be written, compared with those of other models (:func:`ecgcourse.analysis.comparison.compare`), and
+        judged by subgroups (:mod:`ecgcourse.analysis.subgroups`).
+
+        Parameters
+        ----------
+        dataset : Dataset
+            Of the same recipe and classes.
+        batch_size : int
+
+        Raises
+        ------
+        SettingError
+            As :meth:`evaluate`.
+        """
+        y_true, logits = training.predict_logits(self.model, dataset, batch_size, self.device, self.precision)
+        return Predictions.of_dataset(dataset, y_true, logits, self.task, getattr(self.model, "calibration", None))
+
+    def calibrate(self, dataset: Dataset, method: str = "temperature", batch_size: int = 64) -> calibration.Calibration:
+        """Make probabilities mean what they say, and fit the thresholds anew to those that are calibrated.
+
+        No AUROC changes, and no decision on the records of the dataset. ``save_checkpoint(path, classifier.model)`` of
+        :mod:`ecgcourse.learning.training` keeps it, as ``python -m ecgcourse calibrate RUN`` does.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The validation set: records that the network hasn't learned from, and that won't judge it.
+        method : {"temperature", "platt"}
+            As for :func:`ecgcourse.analysis.calibration.fit`.
+        batch_size : int
+
+        Returns
+        -------
+        Calibration
+
+        Raises
+        ------
+        DataError, SettingError
+            As :func:`ecgcourse.analysis.calibration.fit` and :meth:`evaluate`.
+        """
+        y_true, logits = training.predict_logits(self.model, dataset, batch_size, self.device, self.precision)
+        fitted = calibration.fit(y_true, logits, method, self.task)
+        self.model.calibration = fitted.to_dict()
+        if not self.task.is_multiclass:
+            self.thresholds = metrics.fit_thresholds(y_true, fitted.apply(logits, self.task), self.task.classes)
+            self.model.thresholds = tuple(self.thresholds.tolist())
+        return fitted
 
     def explain(
         self,

@@ -1,4 +1,5 @@
-"""The command line: ``python -m ecgcourse`` practice, download, import-original, images, train, evaluate or predict.
+"""The command line: ``python -m ecgcourse`` practice, download, import-original, images, train, calibrate,
+evaluate, compare or predict.
 
 One thin function per command.
 
@@ -16,6 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgcourse import cli_judge
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_words import parse
 from ecgcourse.errors import (
@@ -169,7 +171,7 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
 
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write metrics and figures."""
-    from ecgcourse.analysis import evaluation, plots
+    from ecgcourse.analysis import evaluation, plots, predictions
     from ecgcourse.learning import datasets, runs, training
 
     run, data = Path(options.run), _data(options)
@@ -187,14 +189,19 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
     with _watched(dataset, options) as watched:
-        y_true, y_prob = training.predict(model, watched, options.batch_size, options.device, precision)
-    report = evaluation.report(y_true, y_prob, thresholds, task=model.task)
+        answers = training.predict_logits(model, watched, options.batch_size, options.device, precision)
+    said = predictions.Predictions.of_dataset(dataset, *answers, model.task, model.calibration)
+    said.write(run / predictions.file_name(options.partition))
+    y_true, y_prob = said.y_true, said.y_prob
+    report = evaluation.report(y_true, y_prob, thresholds, task=model.task, groups=said.patient_id)
     left_out = _left_out([dataset], model.task)
     print(f"data: {_describe(data)}, partition {options.partition}{left_out}\nthresholds: {source}\n\n{report}\n")
     if options.json:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
         about |= {"partition": options.partition, "thresholds_from": source}
         write_json(Path(options.json), about | report.to_dict())
+    if options.report:
+        cli_judge.write_report(options, data, source, dataset, model, said, report)
     title, classes = f"{_title(data)}, {options.partition}", model.task.classes
     _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
     if model.task.is_multiclass:
@@ -229,7 +236,9 @@ COMMANDS = {
     "import-original": import_original,
     "images": write_images,
     "train": train,
+    "calibrate": cli_judge.calibrate,
     "evaluate": evaluate,
+    "compare": cli_judge.compare,
     "predict": predict,
 }
 

@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
   python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
   python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
+  python -m ecgcourse compare runs/first runs/second         tell whether one is better
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
 """
 
@@ -51,7 +52,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options = parser.parse_args(arguments)
         for name, value in vars(options).items():
             # What some versions of argparse make of `--name=--`.
-            if isinstance(value, list) and name not in ("set", "files"):
+            if isinstance(value, list) and name not in ("set", "files", "runs"):
                 parser.error(f"--{name.replace('_', '-')} needs a value")
         return options
     except SettingError as error:
@@ -163,8 +164,31 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     _option(parser, "--partition", "test", "records to evaluate", choices=tuple(FOLDS))
     _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
+    words = "write one page of HTML: scores beside baselines, calibration, decisions, subgroups, the worst records"
+    parser.add_argument("--report", metavar="FILE", help=words)
     _option(parser, "--batch-size", 64, "records at a time", _whole(1, 10**5))
     _option(parser, "--device", "auto", "as for `train`")
+
+
+def _calibrate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="folder that `train` wrote; its best.pt keeps the calibration")
+    parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
+    words = "one number for all classes, or a slope and an offset for each"
+    _option(parser, "--method", "temperature", words, choices=("temperature", "platt"))
+    _option(parser, "--device", "auto", "as for `train`")
+
+
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    words = "folders that `evaluate` has judged, or CSV files of predictions like theirs"
+    parser.add_argument("runs", metavar="RUN", nargs="+", help=words)
+    _option(parser, "--partition", "test", "that was judged", choices=("val", "test"))
+    words = "put models that see little in front: prevalence, age and sex, quantiles, one beat"
+    parser.add_argument("--baselines", action="store_true", help=words)
+    parser.add_argument("--data", metavar="DATA", help="a PTB-XL folder, for the baselines (default: as for `train`)")
+    words = "which row the others are compared with, by its name (default: the first)"
+    parser.add_argument("--against", metavar="NAME", help=words)
+    _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))
+    parser.add_argument("--csv", metavar="OUT", help="write the table into a file, too")
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
@@ -303,11 +327,23 @@ COMMANDS = {
         "stopped; nothing was trained yet",
         _train_options,
     ),
+    "calibrate": (
+        "make a run's probabilities mean what they say, and fit its thresholds anew, on its validation set",
+        "python -m ecgcourse calibrate runs/first --data PTB-XL",
+        "stopped; the same command starts anew",
+        _calibrate_options,
+    ),
     "evaluate": (
         "evaluate the best weights of a run, with the thresholds that it fitted on its validation set",
         "python -m ecgcourse evaluate runs/first --data PTB-XL --json metrics.json",
         "stopped; the same command starts anew, with what was read of the data",
         _evaluate_options,
+    ),
+    "compare": (
+        "compare runs by the same patients: scores, and differences with simultaneous intervals",
+        "python -m ecgcourse compare runs/first runs/second --baselines --data PTB-XL",
+        "stopped; nothing was written",
+        _compare_options,
     ),
     "predict": (
         "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",

@@ -29,6 +29,7 @@ import torch
 from scipy.special import expit, logit
 
 from ecgcourse import datasets, metrics, models, practice, ptbxl, training
+from ecgcourse.analysis import bootstrap
 from ecgcourse.analysis.stacking import Stacking
 from ecgcourse.errors import EcgCourseError, SettingError, check_name
 from ecgcourse.recipe import Recipe
@@ -265,11 +266,12 @@ def _prepared(
 
 @dataclass(frozen=True)
 class Records:
-    """All labelled records: voltages (N, 12, T) in mV, labels (N, K), folds (N,), and which data they are."""
+    """All labelled records: voltages (N, 12, T) in mV, labels (N, K), folds and patients (N,); their data's name."""
 
     voltages: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
+    patients: np.ndarray
     name: str
 
     @classmethod
@@ -277,7 +279,8 @@ class Records:
         table = ptbxl.read_table(root)
         table = table[table["labelled"]]
         name = "practice" if practice.is_practice(root) else "real"
-        return cls(ptbxl.read_signals(root, table), ptbxl.labels(table), table["strat_fold"].to_numpy(), name)
+        voltages, (folds, patients) = ptbxl.read_signals(root, table), table[["strat_fold", "patient_id"]].to_numpy().T
+        return cls(voltages, ptbxl.labels(table), folds, patients, name)
 
     def splits(self, cross_validated: bool) -> list[tuple[np.ndarray, np.ndarray]]:
         """Record numbers for training and for judging: one pair, or one for each group of training folds."""
@@ -357,8 +360,9 @@ def joined(
 
 
 def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.DataFrame:
-    """One row per arm: mean over the seeds of the macro AUROC, its spread and its interval over records."""
+    """One row per arm: mean over the seeds of the macro AUROC, its spread and its interval over patients."""
     rows, found = [], {}
+    patients = np.concatenate([data.patients[test] for _, test in data.splits(cross_validated)])
     for name, arm in experiment.arms.items():
         start = perf_counter()
         each = [
@@ -368,14 +372,14 @@ def run(experiment: Experiment, data: Records, cross_validated: bool) -> pd.Data
             for seed in range(experiment.seeds)
         ]
         y_true, found[name] = each[0][0], np.stack([y_prob for _, y_prob in each])
-        row = {"arm": name, "weights": _count(arm)} | summary(y_true, found[name])
+        row = {"arm": name, "weights": _count(arm)} | summary(y_true, found[name], patients)
         rows.append(row)
         seconds = perf_counter() - start
         print(f"{name:<36} {row['auroc']:.3f} ({row['low']:.3f} – {row['high']:.3f})  {seconds:.0f} s", flush=True)
     for row in rows:
         reference = experiment.arms[row["arm"]].against or experiment.against
         if reference and reference != row["arm"]:
-            row |= difference(y_true, found[row["arm"]], found[reference])
+            row |= difference(y_true, found[row["arm"]], found[reference], patients)
     return pd.DataFrame(rows)
 
 
@@ -386,65 +390,46 @@ def _count(arm: Arm) -> int:
         return sum(weights.numel() for weights in models.create(arm.model, **arm.settings).parameters())
 
 
-def summary(y_true: np.ndarray, y_prob: np.ndarray) -> dict[str, float]:
+def summary(y_true: np.ndarray, y_prob: np.ndarray, patients: np.ndarray | None = None) -> dict[str, float]:
     """Macro AUROC of labels (N, K) and probabilities (R, N, K) of R seeds.
 
     Returns
     -------
     dict
         auroc: mean over the seeds; sd: standard deviation over them; low, high: 95 % bootstrap interval of that mean
-        over records; auroc_MI and so on: mean over the seeds; n, seeds: how many records and seeds.
+        over patients, (N,) numbers; auroc_MI and so on: mean over the seeds; n, seeds: how many records and seeds.
     """
     areas = np.stack([metrics.auroc(y_true, one) for one in y_prob])
-    low, high = np.quantile(_drawn_auroc(y_true, y_prob), (0.025, 0.975))
+    low, high = bootstrap.interval(_drawn_auroc(y_true, y_prob, patients))
     result = {"auroc": areas.mean(), "sd": areas.mean(axis=1).std(ddof=1) if len(areas) > 1 else 0.0}
     result |= {"low": low, "high": high}
     result |= {f"auroc_{name}": area for name, area in zip(ptbxl.CLASSES, areas.mean(axis=0), strict=True)}
     return result | {"n": len(y_true), "seeds": len(y_prob)}
 
 
-def difference(y_true: np.ndarray, y_prob: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+def difference(
+    y_true: np.ndarray, y_prob: np.ndarray, reference: np.ndarray, patients: np.ndarray | None = None
+) -> dict[str, float]:
     """How far the macro AUROC of probabilities (R, N, K) is above that of a reference (R, N, K), on the same records.
 
     Returns
     -------
     dict
         difference: of the means over the seeds; difference_low, difference_high: its 95 % bootstrap interval. Each
-        resample draws the same records for both, so that records which are hard for both don't widen it.
+        resample draws the same patients for both, so that records which are hard for both don't widen it.
     """
     means = [np.mean([metrics.auroc(y_true, one) for one in each]) for each in (y_prob, reference)]
-    drawn = _drawn_auroc(y_true, y_prob) - _drawn_auroc(y_true, reference)
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    drawn = _drawn_auroc(y_true, y_prob, patients) - _drawn_auroc(y_true, reference, patients)
+    low, high = bootstrap.interval(drawn)
     return {"difference": means[0] - means[1], "difference_low": low, "difference_high": high}
 
 
-def _drawn_auroc(y_true: np.ndarray, y_prob: np.ndarray) -> np.ndarray:
+def _drawn_auroc(y_true: np.ndarray, y_prob: np.ndarray, patients: np.ndarray | None) -> np.ndarray:
     """Macro AUROC in each resample, mean over the seeds, (RESAMPLES,), of probabilities (R, N, K)."""
-    counts = _resamples(y_true)
-    each = [[_resampled_auroc(y, p, counts) for y, p in zip(y_true.T, one.T, strict=True)] for one in y_prob]
-    return np.mean(each, axis=(0, 1))
-
-
-def _resamples(y_true: np.ndarray) -> np.ndarray:
-    """How often each resample drew each record, (RESAMPLES, N); each has both answers for every class."""
-    rng, drawn = np.random.default_rng(0), []
-    while len(drawn) < RESAMPLES:
-        rows = rng.integers(len(y_true), size=len(y_true))
-        positives = y_true[rows].sum(axis=0)
-        if ((positives > 0) & (positives < len(rows))).all():
-            drawn.append(np.bincount(rows, minlength=len(y_true)))
-    return np.array(drawn)
-
-
-def _resampled_auroc(y_true: np.ndarray, y_prob: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """AUROC of labels and probabilities (N,) in each resample: the share of pairs in the right order."""
-    is_positive = y_true == 1
-    above = y_prob[is_positive][:, None] - y_prob[~is_positive]
-    right = (above > 0) + (above == 0) / 2
-    positives, negatives = counts[:, is_positive], counts[:, ~is_positive]
-    return np.einsum("rp,pn,rn->r", positives, right, negatives, optimize=True) / (
-        positives.sum(axis=1) * negatives.sum(axis=1)
-    )
+    blocks = bootstrap.resamples(len(y_true), RESAMPLES, 0, patients, y_true.astype(int))
+    ranked = [bootstrap.rankings(y_true, one) for one in y_prob]
+    each = [[bootstrap.macro_auroc(one, weights) for one in ranked] for weights in blocks]
+    return np.concatenate([np.mean(block, axis=0) for block in each])
 
 
 # --- the book's tables

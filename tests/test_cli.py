@@ -330,8 +330,8 @@ def test_a_run_is_judged_in_the_precision_that_it_was_trained_in(
     np.testing.assert_allclose(found, in_half, rtol=1e-9)
     assert not np.allclose(in_half, in_full, rtol=1e-9)
 
-    precisions, predict = [], training.predict
-    monkeypatch.setattr(training, "predict", lambda *given: precisions.append(given[4]) or predict(*given))
+    precisions, predict = [], training.predict_logits
+    monkeypatch.setattr(training, "predict_logits", lambda *given: precisions.append(given[4]) or predict(*given))
     assert command("evaluate", run, "--data", practice_root, "--device", "cpu") == 0
     assert precisions == ["bfloat16"]
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as sk
 
-from ecgcourse import evaluation
+from ecgcourse import bootstrap, evaluation
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.recipe import Task
 from ecgcourse.records.ptbxl import CLASSES
@@ -84,7 +84,7 @@ def test_intervals_are_percentiles_of_plain_resamples(decimals):
 def test_batches_change_nothing(monkeypatch):
     y_true, y_prob = predictions(80)
     whole = evaluation.report(y_true, y_prob, n_bootstrap=30).to_frame()
-    monkeypatch.setattr(evaluation, "_BATCH_ELEMENTS", 7 * y_true.size)
+    monkeypatch.setattr(bootstrap, "_BLOCK", 7 * len(y_true))
     pd.testing.assert_frame_equal(evaluation.report(y_true, y_prob, n_bootstrap=30).to_frame(), whole)
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from ecgcourse import practice, ptbxl
+from ecgcourse import bootstrap, practice, ptbxl
 from ecgcourse.errors import SettingError
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
@@ -273,8 +273,8 @@ def test_a_difference_is_that_of_the_same_records(run):
     assert found["difference"] == pytest.approx(areas[0] - areas[1])
     # One bootstrap with scikit-learn, record by record the same resamples.
     drawn = []
-    for count in run._resamples(y_true):
-        rows = np.repeat(np.arange(60), count)
+    for count in np.hstack(list(bootstrap.resamples(60, run.RESAMPLES, y_true=y_true))).T:
+        rows = np.repeat(np.arange(60), count.astype(int))
         one, other = (
             np.mean([roc_auc_score(y_true[rows], each[rows], average="macro") for each in arm])
             for arm in (better, worse)
@@ -323,17 +323,6 @@ def test_the_tables_of_the_book_are_those_of_the_results(run, monkeypatch: pytes
     text = run.PAGE.read_text(encoding="utf-8")
     assert run.with_tables(text) == text
     assert all(f"<!-- results/{path.name} -->" in text for path in run.RESULTS.glob("*.csv"))
-
-
-def test_a_resample_has_the_auroc_of_its_records(run):
-    rng = np.random.default_rng(1)
-    # Few levels, so that there are ties.
-    y_true, y_prob = rng.integers(0, 2, (40, 4)), rng.integers(0, 5, (40, 4)) / 4
-    counts = run._resamples(y_true)[:20]
-    assert (counts.sum(axis=1) == 40).all()
-    for k in range(4):
-        expected = [roc_auc_score(y_true[:, k], y_prob[:, k], sample_weight=count) for count in counts]
-        np.testing.assert_allclose(run._resampled_auroc(y_true[:, k], y_prob[:, k], counts), expected)
 
 
 def test_a_table_shows_what_was_found(run):

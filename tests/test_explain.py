@@ -418,7 +418,7 @@ def test_a_trained_network_looks_where_the_only_difference_is():
         (lambda model, x: explain.to_time(x, 0, spread="pixel"), "n_samples=0"),
         (lambda model, x: explain.over_time(model, None, [0], "MI", method="guess"), "method='guess'"),
         (lambda model, x: explain.randomised(nn.Linear(2, 2), 1), "models.create"),
-        (lambda model, x: explain.localisation(x[:, 0], x[:, 0], n_bootstrap=0), "n_bootstrap=0"),
+        (lambda model, x: explain.localisation(x[:, 0], x[:, 0], n_bootstrap=0), "n_bootstrap is 0"),
     ],
 )
 def test_bad_settings(call, words):

@@ -23,7 +23,9 @@ NEEDED = {
     "import-original": ["folder", "out"],
     "images": ["DATA", "out", "--size", str(SIZE)],
     "train": ["DATA", "--size", "67", "--out", "run"],
+    "calibrate": ["run", "--data", "DATA"],
     "evaluate": ["run", "--data", "DATA"],
+    "compare": ["run"],
     "predict": ["run", "file.csv"],
 }
 WITH_VALUE = [

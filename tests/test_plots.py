@@ -7,7 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy.signal import welch
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from ecgcourse import metrics, plots
 from ecgcourse.errors import DataError, SettingError
@@ -47,6 +48,9 @@ FIGURES = {
     "leads_and_images": lambda: plots.leads_and_images(SIGNALS, IMAGES, FS, title="a sheet", synthetic=True),
     "training_curves": lambda: plots.training_curves(HISTORY),
     "roc": lambda: plots.roc(Y_TRUE, Y_PROB, title="curves"),
+    "precision_recall": lambda: plots.precision_recall(Y_TRUE, Y_PROB, title="curves"),
+    "reliability": lambda: plots.reliability(Y_TRUE, Y_PROB, title="reliability"),
+    "decision_curve": lambda: plots.decision_curve(Y_TRUE, Y_PROB, title="net benefit"),
     "confusion_tables": lambda: plots.confusion_tables(TABLE, title="tables"),
     "confusion_matrix": lambda: plots.confusion_matrix(MATRIX[:6, :6], names(6), title="matrix"),
     "class_counts": lambda: plots.class_counts(COUNTED, title="counts"),
@@ -421,6 +425,22 @@ def test_roc_lines_differ_in_more_than_colour():
 def test_roc_names_a_class_without_positives():
     with pytest.raises(DataError, match="no positive record among 200 for CD"):
         plots.roc(Y_TRUE * [1, 1, 0, 1], Y_PROB)
+
+
+def test_curves_of_judging_equal_scikit_learn():
+    for k, ax in enumerate(plots.precision_recall(Y_TRUE, Y_PROB).axes):
+        precision, recall, _ = precision_recall_curve(Y_TRUE[:, k], Y_PROB[:, k])
+        np.testing.assert_array_equal(ax.lines[0].get_data(), [recall, precision])
+        assert ax.get_title() == f"{CLASSES[k]}  {average_precision_score(Y_TRUE[:, k], Y_PROB[:, k]):.3f}"
+    for k, ax in enumerate(plots.reliability(Y_TRUE, Y_PROB, n_bins=5).axes):
+        observed, predicted = calibration_curve(Y_TRUE[:, k], Y_PROB[:, k], n_bins=5, strategy="quantile")
+        np.testing.assert_allclose(np.array(ax.lines[1].get_data(), dtype=float), [predicted, observed])
+    for k, ax in enumerate(plots.decision_curve(Y_TRUE, Y_PROB).axes):
+        # From 0.5 on, a false positive costs what a true one brings.
+        pred = Y_PROB[:, k] >= 0.5
+        tp, fp = (pred & (Y_TRUE[:, k] == 1)).mean(), (pred & (Y_TRUE[:, k] == 0)).mean()
+        assert np.interp(0.5, *ax.lines[0].get_data()) == pytest.approx(tp - fp)
+    assert inside(plots.reliability(*many(7), title="seven", classes=names(7)))
 
 
 def test_confusion_tables_show_counts_and_shares():

@@ -5,7 +5,7 @@ The numbers come from `metrics`; this module puts everything that is reported ab
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.analysis import bootstrap
 from ecgcourse.learning.metrics import (
     COLUMNS,
     accuracy,
@@ -39,9 +39,6 @@ __all__ = ["METRICS", "Report", "apply_thresholds", "confusion", "fit_thresholds
 
 METRICS = ("sensitivity", "specificity", "accuracy", "f1", "auroc", "average_precision")
 
-# Elements of the largest array of one batch of resamples: 2 million float64 are 16 MB.
-_BATCH_ELEMENTS = 2_000_000
-_MAX_REDRAWS = 1_000
 # Columns of a table that is printed beside each other: what a wide terminal shows; the rest follows below.
 _LINE_LENGTH = 120
 
@@ -73,6 +70,10 @@ class Report:
         Number of resamples behind the intervals.
     matrix : (K, K) int64 or None
         In a multiclass task how many records of each class (row) were taken for each class (column).
+    n_patients : int or None
+        Of how many patients the records are; None where nobody told.
+    notes : tuple of str
+        Which intervals are worth nothing, and why: an AUROC of 1 is 1 in every resample.
     """
 
     classes: tuple[str, ...]
@@ -86,6 +87,8 @@ class Report:
     high: pd.DataFrame
     n_bootstrap: int
     matrix: NDArray[np.int64] | None = None
+    n_patients: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def overall_accuracy(self) -> dict[str, float] | None:
@@ -108,6 +111,8 @@ class Report:
         rows = [self._row_to_dict(row) for row in range(len(self.classes) + 2)]
         found = {
             "n_records": self.n_records,
+            "n_patients": self.n_patients,
+            "notes": list(self.notes),
             "n_bootstrap": self.n_bootstrap,
             "thresholds": None if self.thresholds is None else self._by_class(self.thresholds.tolist()),
             "confusion": self._by_class(dict(zip(COLUMNS, row, strict=True)) for row in self.confusion.tolist()),
@@ -121,9 +126,11 @@ class Report:
         return found
 
     def __str__(self) -> str:
-        source = f"{self.n_bootstrap} bootstrap resamples"
-        heading = f"{self.n_records} records; below each value its 95 % interval ({source})"
-        return "\n".join([heading, "", *self._matrix_lines(), *self._count_lines(), "", *self._metric_lines()])
+        drawn = "" if self.n_patients is None else f" of {self.n_patients} patients"
+        source = f"{self.n_bootstrap} bootstrap resamples{'' if self.n_patients is None else ' of patients'}"
+        heading = f"{self.n_records} records{drawn}; below each value its 95 % interval ({source})"
+        lines = [heading, "", *self._matrix_lines(), *self._count_lines(), "", *self._metric_lines()]
+        return "\n".join([*lines, *([""] if self.notes else []), *(f"note: {note}" for note in self.notes)])
 
     __repr__ = __str__
 
@@ -182,12 +189,13 @@ def report(
     n_bootstrap: int = 1000,
     seed: int = 0,
     task: Task | None = None,
+    groups: ArrayLike | None = None,
 ) -> Report:
     """Judge predictions: per class, mean over the classes (macro), and all decisions together (pooled).
 
-    The 95 % intervals are percentile bootstrap intervals: the N records are drawn N times with replacement,
-    all metrics are computed again, and the interval runs from the 2.5th to the 97.5th percentile of the
-    results. Whole records are drawn, so classes that occur together stay together. A resample in which some
+    The 95 % intervals are percentile bootstrap intervals: patients are drawn with replacement, as many as there are,
+    all metrics are computed again of their records, and the interval runs from the 2.5th to the 97.5th percentile of
+    the results. Whole records are drawn, so classes that occur together stay together. A resample in which some
     class has no positive or no negative record is drawn again, so every metric is defined in every resample.
     The thresholds are kept as they are: the intervals do not hold the uncertainty of fitting them, nor that
     of training.
@@ -208,6 +216,8 @@ def report(
     task : Task, optional
         Names of the classes, and whether a record has exactly one; None:
         :func:`ecgcourse.recipe.class_names`, of which a record may have any number.
+    groups : (N,) array, optional
+        The patient of each record, such as PTB-XL's column ``patient_id``; None: each record is of another one.
 
     Returns
     -------
@@ -216,17 +226,12 @@ def report(
     Raises
     ------
     DataError
-        As `fit_thresholds`; so few records that no resample holds every class; or, in a multiclass task, a record
-        that has none or several of the classes.
+        As `fit_thresholds`; so few records that no resample holds every class; groups of another number of records;
+        or, in a multiclass task, a record that has none or several of the classes.
     SettingError
         `n_bootstrap` is not a positive whole number, or the task has another number of classes.
-
-    References
-    ----------
-    Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13, 1993, doi:10.1201/9780429246593.
     """
-    if not isinstance(n_bootstrap, int | np.integer) or n_bootstrap < 1:
-        raise SettingError(f"n_bootstrap is {n_bootstrap!r}; it must be a whole number, at least 1")
+    bootstrap.check_number(n_bootstrap)
     names, multiclass = (None, False) if task is None else (task.classes, task.is_multiclass)
     y_true, y_prob = check_pair(y_true, y_prob, names)
     if multiclass:
@@ -238,7 +243,8 @@ def report(
     y_pred = decide(y_prob, thresholds, multiclass)
     table = confusion(y_true, y_pred)
     values = _as_frame(_point_estimates(table, y_true, y_prob), names)
-    low, high = np.percentile(_bootstrap(y_true, y_prob, y_pred, n_bootstrap, seed), [2.5, 97.5], axis=0)
+    drawn = _bootstrap(y_true, y_prob, y_pred, n_bootstrap, seed, groups)
+    low, high = bootstrap.interval(drawn)
     return Report(
         classes=names,
         n_records=len(y_true),
@@ -251,6 +257,8 @@ def report(
         high=_as_frame(high, names),
         n_bootstrap=int(n_bootstrap),
         matrix=y_true.T @ y_pred if multiclass else None,
+        n_patients=None if groups is None else len(np.unique(groups)),
+        notes=_notes(y_true, names, groups, drawn),
     )
 
 
@@ -297,65 +305,36 @@ def _table_lines(names: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]
     return lines
 
 
-def _bootstrap(y_true: NDArray, y_prob: NDArray, y_pred: NDArray, n_bootstrap: int, seed: int) -> NDArray[np.float64]:
+def _bootstrap(
+    y_true: NDArray, y_prob: NDArray, y_pred: NDArray, n_bootstrap: int, seed: int, groups: ArrayLike | None
+) -> NDArray[np.float64]:
     """All metrics of every resample: (n_bootstrap, K + 2, 6)."""
+    n_records, n_classes = y_true.shape
+    of_record = np.repeat(np.arange(n_records), n_classes)
+    pooled = bootstrap.Ranking(y_true.ravel(), y_prob.ravel(), of_record)
+    rankings = [*bootstrap.rankings(y_true, y_prob), pooled]
     results = []
-    for counts in _resamples(y_true, n_bootstrap, seed):
-        areas = [_areas(counts, t, p) for t, p in zip(y_true.T, y_prob.T, strict=True)]
-        repeated = np.repeat(counts, y_true.shape[1], axis=1)
-        pooled_areas = _areas(repeated, y_true.ravel(), y_prob.ravel())
-        results.append(_all_rows(_tables(counts, y_true, y_pred), np.stack(areas, axis=1), pooled_areas))
+    for weights in bootstrap.resamples(n_records, n_bootstrap, seed, groups, y_true):
+        areas = np.stack([ranking.areas(weights) for ranking in rankings], axis=1)
+        results.append(_all_rows(_tables(weights, y_true, y_pred), areas[:, :-1], areas[:, -1]))
     return np.concatenate(results)
 
 
-def _resamples(y_true: NDArray, n_bootstrap: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield (B, N) arrays: how often each record was drawn in each of B resamples."""
-    rng = np.random.default_rng(seed)
-    batch = max(1, _BATCH_ELEMENTS // y_true.size)
-    for start in range(0, n_bootstrap, batch):
-        yield _draw(rng, y_true, min(batch, n_bootstrap - start))
-
-
-def _draw(rng: np.random.Generator, y_true: NDArray, size: int) -> NDArray[np.float64]:
-    n_records = len(y_true)
-    counts = np.empty((size, n_records))
-    todo = np.arange(size)
-    for _ in range(_MAX_REDRAWS):
-        picks = rng.integers(n_records, size=(todo.size, n_records))
-        cells = picks + n_records * np.arange(todo.size)[:, None]
-        counts[todo] = np.bincount(cells.ravel(), minlength=cells.size).reshape(cells.shape)
-        n_positive = counts[todo] @ y_true
-        todo = todo[((n_positive == 0) | (n_positive == n_records)).any(axis=1)]
-        if todo.size == 0:
-            return counts
-    raise DataError(
-        f"{n_records} records are too few for bootstrap intervals: in {_MAX_REDRAWS} draws some class always "
-        "lacked positives or negatives; judge more records"
-    )
-
-
-def _tables(counts: NDArray, y_true: NDArray, y_pred: NDArray) -> NDArray[np.float64]:
-    """The confusion tables of B resamples: (B, N) counts -> (B, K, 4)."""
+def _tables(weights: NDArray, y_true: NDArray, y_pred: NDArray) -> NDArray[np.float64]:
+    """The confusion tables of B resamples: (N, B) weights -> (B, K, 4)."""
     cells = (y_true * y_pred, y_true * (1 - y_pred), (1 - y_true) * y_pred, (1 - y_true) * (1 - y_pred))
-    return np.stack([counts @ cell for cell in cells], axis=-1)
+    return np.stack([weights.T @ cell for cell in cells], axis=-1)
 
 
-def _areas(counts: NDArray, y_true: NDArray, y_prob: NDArray) -> NDArray[np.float64]:
-    """AUROC and average precision of one class in B resamples: (B, N) counts -> (B, 2).
-
-    A record drawn w times is a record of weight w, so one sort serves all resamples; records with the same
-    probability make one step of the curve, as in scikit-learn.
-    """
-    order = np.argsort(-y_prob, kind="stable")
-    step_ends = np.append(np.flatnonzero(np.diff(y_prob[order])), order.size - 1)
-    weights = counts[:, order]
-    true_positives = np.cumsum(weights * y_true[order], axis=1)[:, step_ends]
-    predicted = np.cumsum(weights, axis=1)[:, step_ends]
-    false_positives = predicted - true_positives
-    n_positive, n_negative = true_positives[:, -1], false_positives[:, -1]
-    gained = np.diff(true_positives, axis=1, prepend=0)
-    area = (np.diff(false_positives, axis=1, prepend=0) * (true_positives - gained / 2)).sum(axis=1)
-    # A step of records that were not drawn at all gains nothing, so its precision may be anything.
-    precision = true_positives / np.maximum(predicted, 1)
-    average = (gained * precision).sum(axis=1) / n_positive
-    return np.stack([area / (n_positive * n_negative), average], axis=-1)
+def _notes(y_true: NDArray, names: tuple[str, ...], groups: ArrayLike | None, drawn: NDArray) -> tuple[str, ...]:
+    """What the intervals can't tell: a class of one patient, and metrics that no resample has moved."""
+    words = bootstrap.thin_classes(y_true, names, groups)
+    stuck = np.ptp(drawn, axis=0) == 0
+    for name, row in zip([*names, "macro", "pooled"], stuck, strict=True):
+        if row.any():
+            metrics_of = ", ".join(metric for metric, same in zip(METRICS, row, strict=True) if same)
+            words.append(
+                f"{name}: {metrics_of} the same in every resample, so the interval is a point and says nothing of how "
+                "sure that is"
+            )
+    return tuple(words)

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from ecgcourse import models
+from ecgcourse.analysis import bootstrap
 from ecgcourse.errors import DataError, SettingError, brief, shown
 from ecgcourse.images.fields import FIELDS, taps
 from ecgcourse.learning.datasets import Index, RenderedImages, Signals, SignalsAndImages, to_float
@@ -309,6 +310,7 @@ def localisation(
     seen: ArrayLike | None = None,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> Localisation:
     """How much of an attribution lies on the samples that are known to carry a class's signs.
 
@@ -322,9 +324,11 @@ def localisation(
         What an attribution without any preference would be, for the chance; None: the same everywhere. Images that
         leave samples out need ``to_time(np.ones_like(images), T)``.
     n_bootstrap : int
-        Number of resamples of the records.
+        Number of resamples.
     seed : int
         The same seed gives the same intervals.
+    groups : (N,) array, optional
+        The patient of each record, which are what is drawn; None: each record is of another one.
 
     Returns
     -------
@@ -337,20 +341,26 @@ def localisation(
     SettingError
         `n_bootstrap` below 1.
     """
-    if n_bootstrap < 1:
-        raise SettingError(f"localisation: n_bootstrap={n_bootstrap}, but it must be at least 1")
+    bootstrap.check_number(n_bootstrap)
     size, mask = np.abs(np.asarray(attribution, dtype=np.float64)), np.asarray(mask, dtype=bool)
     if size.ndim != 3 or mask.shape != size.shape:
         raise DataError(f"localisation: attribution {size.shape} and mask {mask.shape} must both be (N, L, T)")
     _check_finite(size, "localisation")
+    groups = None if groups is None else bootstrap.numbered(groups, len(size))
     even = np.broadcast_to(1.0 if seen is None else np.asarray(seen, dtype=np.float64), size.shape)
     usable = (size.sum(axis=(1, 2)) > 0) & ((mask * even).sum(axis=(1, 2)) > 0)
     if not usable.any():
         raise DataError(f"localisation: none of {len(size)} records has a marked sample and an attribution")
     shares, chances = (_share_on(mask[usable], each[usable]) for each in (size, even))
     values = {"share": shares, "chance": chances, "difference": shares - chances}
+    columns = np.column_stack(list(values.values()))
+    drawn = [
+        bootstrap.mean(columns, weights)
+        for weights in bootstrap.resamples(len(columns), n_bootstrap, seed, None if groups is None else groups[usable])
+    ]
+    low, high = bootstrap.interval(np.concatenate(drawn))
     summary = pd.DataFrame.from_dict(
-        {name: _mean_with_interval(each, n_bootstrap, seed) for name, each in values.items()},
+        dict(zip(values, np.c_[columns.mean(axis=0), low, high], strict=True)),
         orient="index",
         columns=["mean", "low", "high"],
     )
@@ -569,11 +579,6 @@ def _shared_out(maps: Maps, n_channels: int) -> Maps:
 
 def _share_on(mask: NDArray[np.bool_], size: NDArray[np.float64]) -> NDArray[np.float64]:
     return (mask * size).sum(axis=(1, 2)) / size.sum(axis=(1, 2))
-
-
-def _mean_with_interval(values: NDArray[np.float64], n_bootstrap: int, seed: int) -> list[float]:
-    picks = np.random.default_rng(seed).integers(len(values), size=(n_bootstrap, len(values)))
-    return [values.mean(), *np.percentile(values[picks].mean(axis=1), [2.5, 97.5])]
 
 
 def _check_finite(values: NDArray[np.float64], caller: str) -> None:

@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import welch
-from sklearn.metrics import roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
+from ecgcourse.analysis import calibration, decisions
 from ecgcourse.errors import DataError, brief
 from ecgcourse.images.fields import FIELDS
-from ecgcourse.learning.metrics import COLUMNS, auroc, check_pair, names_of, sensitivity, specificity
+from ecgcourse.learning.metrics import COLUMNS, auroc, average_precision, check_pair, names_of, sensitivity, specificity
 from ecgcourse.recipe import Task
 from ecgcourse.records.ptbxl import CLASSES, LEADS
 
@@ -504,6 +505,91 @@ def roc(y_true: ArrayLike, y_prob: ArrayLike, title: str | None = None, classes:
 
 
 @_figure
+def precision_recall(
+    y_true: ArrayLike, y_prob: ArrayLike, title: str | None = None, classes: Sequence[str] | None = None
+) -> Figure:
+    """Draw precision against sensitivity (recall) for each class, with its average precision and its prevalence.
+
+    Parameters and errors as for :func:`roc`. Each class has its own axes: what a guess reaches, the prevalence, is
+    another one for each.
+    """
+    areas = average_precision(y_true, y_prob, classes)
+    y_true, y_prob = check_pair(y_true, y_prob)
+    figure, axes = _class_grid(len(areas), title, "sensitivity (recall)", "precision")
+    for ax, name, t, p, area in zip(axes, names_of(classes, len(areas)), y_true.T, y_prob.T, areas, strict=True):
+        precision, recall, _ = precision_recall_curve(t, p)
+        ax.step(recall, precision, where="post", color=BLUE)
+        ax.axhline(t.mean(), color="0.6", linewidth=1)
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        ax.set_title(f"{_label(name, _LONGEST_NAME // 2)}  {area:.3f}", fontsize=9)
+    return figure
+
+
+@_figure
+def reliability(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    title: str | None = None,
+    classes: Sequence[str] | None = None,
+    n_bins: int = 10,
+) -> Figure:
+    """Draw the reliability curve of each class: the share of records that have it, of those that were given as much.
+
+    Bars are the intervals of :func:`ecgcourse.analysis.calibration.reliability`; on the diagonal, probabilities mean
+    what they say. Bins hold equally many records.
+
+    Parameters
+    ----------
+    y_true : (N, K) array of 0 and 1
+    y_prob : (N, K) array in [0, 1]
+    title : str, optional
+    classes : K strings, optional
+        Names of the classes; None: as :func:`ecgcourse.recipe.class_names`.
+    n_bins : int
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, or a value out of range.
+    SettingError
+        Another number of names than of classes, or of bins.
+    """
+    y_true, y_prob = check_pair(y_true, y_prob, classes)
+    figure, axes = _class_grid(y_true.shape[1], title, "mean predicted probability", "share that have it")
+    for ax, name, t, p in zip(axes, names_of(classes, y_true.shape[1]), y_true.T, y_prob.T, strict=True):
+        bins = calibration.reliability(t, p, n_bins)
+        ends = np.abs(bins[["low", "high"]].to_numpy().T - bins["observed"].to_numpy())
+        ax.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+        ax.errorbar(bins["predicted"], bins["observed"], ends, color=BLUE, marker="o", markersize=3, elinewidth=1)
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        ax.set_title(_label(name, _LONGEST_NAME // 2), fontsize=9)
+    return figure
+
+
+@_figure
+def decision_curve(
+    y_true: ArrayLike, y_prob: ArrayLike, title: str | None = None, classes: Sequence[str] | None = None
+) -> Figure:
+    """Draw the net benefit of each class against the threshold: of the model, of treating all, of treating none.
+
+    Parameters and errors as for :func:`reliability`; see :func:`ecgcourse.analysis.decisions.net_benefit`.
+    """
+    y_true, y_prob = check_pair(y_true, y_prob, classes)
+    figure, axes = _class_grid(y_true.shape[1], title, "threshold probability", "net benefit")
+    looks = {"model": _line_look(0), "all": _line_look(1), "none": {"color": "0.5", "linewidth": 1}}
+    for ax, name, t, p in zip(axes, names_of(classes, y_true.shape[1]), y_true.T, y_prob.T, strict=True):
+        curve = decisions.net_benefit(t, p)
+        for column, look in looks.items():
+            ax.plot(curve["threshold"], curve[column], label=column, **look)
+        highest = max(t.mean(), 0.01)
+        ax.set(xlim=(0, 1), ylim=(-highest / 2, highest * 1.1), xticks=[0, 0.5, 1])
+        ax.yaxis.set_major_locator(MaxNLocator(3))
+        ax.set_title(_label(name, _LONGEST_NAME // 2), fontsize=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    return figure
+
+
+@_figure
 def confusion_tables(table: ArrayLike, title: str | None = None, classes: Sequence[str] | None = None) -> Figure:
     """Draw one 2 x 2 table per class: counts, and shares of the records in the same row.
 
@@ -905,6 +991,27 @@ def _curves_apart(names: Sequence[str], curves: Sequence, areas: NDArray, title:
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _class_grid(n_classes: int, title: str | None, x: str, y: str) -> tuple[Figure, list[Axes]]:
+    """Axes for each class, four in a row."""
+    across = min(n_classes, 4)
+    down = -(-n_classes // across)
+    figure, axes = plt.subplots(
+        down,
+        across,
+        squeeze=False,
+        figsize=(_WIDTH, 0.55 + 1.6 * down),
+        layout="constrained",
+        subplot_kw={"box_aspect": 1},
+    )
+    for ax in axes.flat[n_classes:]:
+        ax.remove()
+    figure.supxlabel(x, fontsize=10)
+    figure.supylabel(y, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure, list(axes.flat[:n_classes])
 
 
 def _grid(

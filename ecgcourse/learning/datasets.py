@@ -143,7 +143,8 @@ def from_data(
     Returns
     -------
     RenderedImages or TiffImages, Signals, or SignalsAndImages
-        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason.
+        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason. Of a PTB-XL folder,
+        ``table`` has the rows of :func:`ecgcourse.records.ptbxl.read_table` that belong to the records.
 
     Raises
     ------
@@ -243,8 +244,8 @@ def write_images(
 
     Each partition's folder appears whole or not at all; it holds ``images/0.tif`` … ((C, S, S) uint8,
     uncompressed), ``labels/0.npy`` … ((K,) float32), numbered as the records stand in the table,
-    ``records.csv`` with the columns number and ecg_id, and ``images.json``, which tells what they were made of.
-    Images of the practice set stay marked as synthetic.
+    ``records.csv`` with the columns number, ecg_id and patient_id, and ``images.json``, which tells what they were
+    made of. Images of the practice set stay marked as synthetic.
 
     If the work is cut short, the same call goes on with the images that are complete. Where the very same
     images already lie, nothing is written.
@@ -347,7 +348,7 @@ def _open_records(
         voltages = ptbxl.read_signals(data, table, rate, progress=progress)
     dataset = from_arrays(voltages, _labels(table, task), rate, recipe=recipe, task=task, **settings)
     dataset.bad_records, dataset.n_unlabelled = bad, n_unlabelled
-    dataset.synthetic = is_synthetic(data)
+    dataset.synthetic, dataset.table = is_synthetic(data), table
     return dataset, table
 
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, softmax
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
 
 from ecgcourse.errors import DataError, SettingError, brief
-from ecgcourse.recipe import class_names
+from ecgcourse.recipe import Task, class_names
 
 COLUMNS = ("TP", "FN", "FP", "TN")
 
@@ -124,6 +125,28 @@ def check_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.float6
     if not ((thresholds >= 0) & (thresholds <= 1)).all():
         raise DataError(f"thresholds are {thresholds.tolist()}; each must be a number in [0, 1]")
     return np.broadcast_to(thresholds, (n_classes,)).copy()
+
+
+def probabilities(logits: ArrayLike, task: Task | None = None, calibration: dict | None = None) -> NDArray[np.float64]:
+    """Turn logits into probabilities: each by a sigmoid, or those of a record by a softmax.
+
+    Parameters
+    ----------
+    logits : (N, K) array
+    task : Task, optional
+        Whether each record has exactly one class; None: any number.
+    calibration : dict, optional
+        Of K `slopes` and K `offsets`, by which the logits are stretched and shifted before, see
+        :class:`ecgcourse.analysis.calibration.Calibration`.
+
+    Returns
+    -------
+    (N, K) float64 array in [0, 1]
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    if calibration is not None:
+        logits = logits * np.asarray(calibration["slopes"]) + np.asarray(calibration["offsets"])
+    return softmax(logits, axis=1) if task is not None and task.is_multiclass else expit(logits)
 
 
 def fit_thresholds(y_true: ArrayLike, y_prob: ArrayLike, classes: Names = None) -> NDArray[np.float64]:

@@ -237,6 +237,8 @@ class Run:
             row = self.history.rows[-1]
             kept = {
                 "thresholds": self.thresholds,
+                # Of other weights, if there is one.
+                "calibration": None,
                 "data": self.data,
                 "synthetic": getattr(self.model, "synthetic", None),
                 "seconds": getattr(self.model, "seconds", None),

@@ -147,7 +147,11 @@ def write_partition(folder: Path, dataset: RenderedImages, ecg_ids: pd.Index, na
     for number, label in enumerate(dataset.labels.numpy()):
         np.save(folder / "labels" / f"{number}.npy", label)
     numbers = pd.RangeIndex(len(dataset), name="number")
-    pd.DataFrame({"ecg_id": ecg_ids}, index=numbers).to_csv(folder / "records.csv", lineterminator="\n")
+    columns, table = {"ecg_id": ecg_ids}, getattr(dataset, "table", None)
+    if table is not None and "patient_id" in table:
+        # Judging draws patients.
+        columns["patient_id"] = table["patient_id"].to_numpy()
+    pd.DataFrame(columns).set_index(numbers).to_csv(folder / "records.csv", lineterminator="\n")
     missing = [number for number in numbers if not _image_path(folder, number).exists()]
     done = len(dataset) - len(missing)
     batch = max(1, WRITE_PIXELS // (dataset.recipe.channels * dataset.size**2))

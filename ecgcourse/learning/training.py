@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ecgcourse.errors import EcgCourseWarning, SettingError, check_setting
-from ecgcourse.learning import distributed
+from ecgcourse.learning import distributed, metrics
 from ecgcourse.learning.config import PRECISIONS as PRECISION_NAMES
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.derived import batched, recipe_of, seconds_of
@@ -46,6 +46,7 @@ __all__ = [
     "pick_device",
     "positive_weights",
     "predict",
+    "predict_logits",
     "save_checkpoint",
     "seed_everything",
     "train_one_epoch",
@@ -162,7 +163,7 @@ def validate(
     """
     logits, labels = _forward_all(model, batches, device, precision)
     loss = distributed.context().broadcast(loss_function(logits.to(device), labels.to(device)).item())
-    return _finite(loss, "validation loss"), labels.numpy(), _probabilities(logits, _task(model))
+    return _finite(loss, "validation loss"), labels.numpy(), metrics.probabilities(logits.double(), _task(model))
 
 
 def fit(
@@ -274,7 +275,31 @@ def predict(
     -------
     y_true : (N, K) float32 array
     y_prob : (N, K) float64 array
-        In [0, 1].
+        In [0, 1]; calibrated where the model has a `calibration`, as its `thresholds` are.
+
+    Raises
+    ------
+    SettingError
+        As :func:`predict_logits`.
+    """
+    y_true, found = predict_logits(model, dataset, batch_size, device, precision)
+    return y_true, metrics.probabilities(found, _task(model), getattr(model, "calibration", None))
+
+
+def predict_logits(
+    model: nn.Module, dataset: Dataset, batch_size: int = 64, device: str = "auto", precision: str = "float32"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of a whole dataset, in its order: what the network says, before any calibration.
+
+    Parameters
+    ----------
+    model, dataset, batch_size, device, precision
+        As for :func:`predict`.
+
+    Returns
+    -------
+    y_true : (N, K) float32 array
+    logits : (N, K) float64 array
 
     Raises
     ------
@@ -288,7 +313,8 @@ def predict(
     _check_recipe(model, dataset)
     _check_task(model, dataset)
     logits, labels = _forward_all(model.to(place), loader(dataset, batch_size), place, PRECISIONS[precision])
-    return labels.numpy(), _probabilities(logits, _task(model))
+    # A sigmoid in float32 would round every logit above 17 to a probability of 1, and ties change a ROC curve.
+    return labels.numpy(), logits.double().numpy()
 
 
 def _loaders(train: Dataset, val: Dataset | None, config: TrainConfig) -> tuple[DataLoader, DataLoader | None]:
@@ -416,12 +442,6 @@ def _forward_all(
     if not torch.isfinite(logits).all():
         raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
     return logits, labels
-
-
-def _probabilities(logits: torch.Tensor, task: Task | None) -> np.ndarray:
-    # float32 would round every logit above 17 to a probability of 1, and ties change a ROC curve.
-    logits = logits.double()
-    return (logits.softmax(dim=1) if task is not None and task.is_multiclass else logits.sigmoid()).numpy()
 
 
 def _warn_of_emulated_bfloat16(precision: str, device: torch.device) -> None:

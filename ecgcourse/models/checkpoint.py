@@ -4,6 +4,7 @@ Format "ecgcourse-checkpoint/2": settings, recipe, task, thresholds, calibration
 versions, weights. Opening one runs no code that the file may hold.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,9 +133,12 @@ def read_checkpoint(path: Path) -> dict:
             task = Task() if content["task"] is None else Task.from_dict(content["task"])
         recipe = None if content.get("recipe") is None else Recipe.from_dict(content["recipe"])
         thresholds = _checked_thresholds(content.get("thresholds"), task)
+        _check_calibration(content.get("calibration"), task)
     # What values of a wrong kind raise depends on which of them is met first.
     except Exception as error:
-        raise CheckpointError(f"{path}: its recipe, task or thresholds are damaged: {in_words(error)}") from error
+        raise CheckpointError(
+            f"{path}: its recipe, task, thresholds or calibration are damaged: {in_words(error)}"
+        ) from error
     made = {"task": task, "recipe": recipe, "thresholds": thresholds}
     return content | made | {"settings": registry.with_present_names(content["settings"])}
 
@@ -207,6 +211,16 @@ def _checked_thresholds(thresholds: object, task: Task) -> tuple[float, ...] | N
     if not right or not all(type(each) in (int, float) and 0 <= each <= 1 for each in thresholds):
         raise SettingError(f"thresholds {shown(thresholds)} aren't a number in [0, 1] for each class")
     return tuple(thresholds)
+
+
+def _check_calibration(calibration: object, task: Task) -> None:
+    if calibration is None:
+        return
+    for name in ("slopes", "offsets"):
+        numbers = calibration[name]
+        right = isinstance(numbers, list | tuple) and len(numbers) == len(task.classes)
+        if not right or not all(type(each) in (int, float) and math.isfinite(each) for each in numbers):
+            raise SettingError(f"calibration: {name} {shown(numbers)} aren't a number for each class")
 
 
 def _values(content: object) -> Iterator[object]:

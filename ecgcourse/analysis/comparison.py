@@ -1,0 +1,148 @@
+"""Whether one model is better than another, on the same records: by the interval of their difference.
+
+Their own intervals may overlap although one is surely better: what is hard for both moves both. Introduced in
+chapter 11.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ecgcourse.analysis import bootstrap, calibration
+from ecgcourse.analysis.predictions import Predictions
+from ecgcourse.errors import DataError, check_name
+from ecgcourse.learning import metrics
+
+
+def compare(
+    models: Mapping[str, Predictions],
+    against: str | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Compare models by the same patients.
+
+    Parameters
+    ----------
+    models : dict of name to Predictions
+        Of the same records and classes, in any order of the records.
+    against : str, optional
+        The model that all others are compared with; None: the first.
+    n_bootstrap, seed : int
+        As for :func:`ecgcourse.analysis.evaluation.report`. Each resample draws the same patients for all models.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        A row per model, in the given order: auroc, low, high (macro AUROC and its interval); difference,
+        difference_low, difference_high (to `against`, whose own are NaN; simultaneous, see :func:`simultaneous`);
+        brier; ece and ece_by_chance (as in :mod:`ecgcourse.analysis.calibration`). ``attrs`` has records, patients and
+        notes, as in a report.
+
+    Raises
+    ------
+    DataError
+        No model, other records, labels or classes, or as :func:`ecgcourse.analysis.evaluation.report`.
+    SettingError
+        `against` isn't one of the models.
+    """
+    names, paired = list(models), _paired(models)
+    against = names[0] if against is None else against
+    check_name(against, names, "no model to compare with is")
+    first = paired[0]
+    metrics.check_both_present(first.y_true, first.task.classes)
+    ranked = [bootstrap.rankings(each.y_true, each.y_prob) for each in paired]
+    drawn = np.concatenate(
+        [
+            np.stack([bootstrap.macro_auroc(each, weights) for each in ranked], axis=1)
+            for weights in bootstrap.resamples(len(first), n_bootstrap, seed, first.patient_id, first.y_true)
+        ]
+    )
+    areas = np.array([metrics.auroc(each.y_true, each.y_prob).mean() for each in paired])
+    table = pd.DataFrame({"auroc": areas}, index=pd.Index(names, name="model"))
+    table["low"], table["high"] = bootstrap.interval(drawn, level)
+    place, others = names.index(against), [k for k, name in enumerate(names) if name != against]
+    for column in ("difference", "difference_low", "difference_high"):
+        table[column] = np.nan
+    if others:
+        ends = simultaneous(areas[others] - areas[place], drawn[:, others] - drawn[:, [place]], level)
+        table.iloc[others, 3:6] = np.column_stack([areas[others] - areas[place], *ends])
+    table["brier"] = [calibration.brier(each.y_true, each.y_prob) for each in paired]
+    table["ece"] = [calibration.expected_error(each.y_true, each.y_prob) for each in paired]
+    table["ece_by_chance"] = [calibration.expected_error_by_chance(each.y_prob, n_draws=50) for each in paired]
+    patients = None if first.patient_id is None else len(np.unique(first.patient_id))
+    notes = bootstrap.thin_classes(first.y_true, first.task.classes, first.patient_id)
+    notes += [
+        f"{name}: the same macro AUROC in every resample, so its interval says nothing"
+        for name, area, spread in zip(names, areas, np.ptp(drawn, axis=0), strict=True)
+        # A half is what any guess that is the same for all records has, and has always.
+        if spread == 0 and area != 0.5
+    ]
+    table.attrs |= {"records": len(first), "patients": patients, "against": against, "notes": notes}
+    return table
+
+
+def simultaneous(
+    estimates: ArrayLike, drawn: NDArray[np.float64], level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Intervals that hold all M true values at once in `level` of all cases, however the estimates hang together.
+
+    Of many models one looks better by luck. Each interval is estimate ± c · s, with s the standard deviation of its
+    resamples, and c the quantile of the largest of M deviations |drawn − estimate| / s within a resample: the
+    single-step max-t method. With one model c is near 1.96; models that resemble each other cost little.
+
+    Parameters
+    ----------
+    estimates : (M,) array
+    drawn : (B, M) array
+        The same in B resamples.
+    level : float
+
+    Returns
+    -------
+    low, high : (M,) float64 arrays
+        A point where no resample differs.
+
+    References
+    ----------
+    Westfall and Young, Resampling-based multiple testing, chapter 2, 1993.
+    Hothorn, Bretz and Westfall, Simultaneous inference in general parametric models, Biometrical Journal 50, 2008,
+    doi:10.1002/bimj.200810425.
+    """
+    estimates, moves = np.asarray(estimates, dtype=np.float64), np.ptp(drawn, axis=0) > 0
+    if not moves.any():
+        return estimates, estimates
+    # Of numbers that are all the same, rounding leaves a deviation of its own.
+    spread = np.where(moves, drawn.std(axis=0, ddof=1), 0)
+    largest = (np.abs(drawn - drawn.mean(axis=0))[:, moves] / spread[moves]).max(axis=1)
+    reach = np.quantile(largest, level) * spread
+    return estimates - reach, estimates + reach
+
+
+def _paired(models: Mapping[str, Predictions]) -> list[Predictions]:
+    """The same records for all, in the order of the first."""
+    if not models:
+        raise DataError("no predictions to compare; give at least one model's")
+    (first_name, first), *others = models.items()
+    paired = [first]
+    for name, each in others:
+        if each.task.classes != first.task.classes:
+            raise DataError(
+                f"{name} answers {', '.join(each.task.classes)}, but {first_name} {', '.join(first.task.classes)}; "
+                "only the same classes can be compared"
+            )
+        if set(each.ecg_id) != set(first.ecg_id):
+            raise DataError(
+                f"{name} was asked about {len(each)} records, {first_name} about {len(first)}, and they aren't the "
+                "same; evaluate both on the same partition of the same data"
+            )
+        paired.append(each.of(first.ecg_id))
+        if (paired[-1].y_true != first.y_true).any():
+            record = first.ecg_id[(paired[-1].y_true != first.y_true).any(axis=1)][0]
+            raise DataError(f"{name} and {first_name} have other labels for ecg_id {record}; evaluate both anew")
+    return paired

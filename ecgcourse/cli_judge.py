@@ -1,0 +1,155 @@
+"""The commands that judge beside ``evaluate``: ``compare`` and ``calibrate``; and the page of its ``--report``."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecgcourse.errors import SettingError, brief
+from ecgcourse.records import practice
+from ecgcourse.records.ptbxl import FOLDS
+from ecgcourse.support.files import atomic_write, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from ecgcourse.analysis.evaluation import Report
+    from ecgcourse.analysis.predictions import Predictions
+    from ecgcourse.learning.datasets import AnyDataset
+    from ecgcourse.recipe import Task
+
+_LONGEST_NAME = 40
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Compare runs, and baselines if asked for, on the records that all of them were asked about; print a table."""
+    from ecgcourse.analysis import baselines, comparison
+
+    models = {str(run): _read(Path(run), options.partition) for run in options.runs}
+    if options.baselines:
+        first = next(iter(models.values()))
+        data = practice.find(options.data, progress=_progress(options))
+        where = {"judged_folds": FOLDS[options.partition], "task": first.task, "progress": _progress(options)}
+        models = {name: each.of(first.ecg_id) for name, each in baselines.predict(data, **where).items()} | models
+    table = comparison.compare(models, options.against, options.n_bootstrap)
+    print(table_in_words(table))
+    if options.csv:
+        with atomic_write(Path(options.csv)) as temporary:
+            table.to_csv(temporary, lineterminator="\n", errors="backslashreplace")
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Fit a calibration of a run's best weights to its validation set, and keep it with them."""
+    from ecgcourse.analysis import calibration
+    from ecgcourse.classifier import Classifier
+    from ecgcourse.learning import datasets, runs, training
+    from ecgcourse.models.checkpoint import read_checkpoint
+
+    run = Path(options.run)
+    path = run / runs.BEST
+    classifier, content = Classifier.load(run, options.device), read_checkpoint(path)
+    data = practice.find(options.data, progress=_progress(options))
+    settings = {"recipe": classifier.recipe, "task": classifier.task, "progress": _progress(options)}
+    dataset = datasets.from_data(data, "val", device=training.pick_device(options.device), **settings)
+    classifier.model.calibration = None
+    before = classifier.predictions(dataset)
+    fitted = classifier.calibrate(dataset, options.method)
+    after = classifier.predictions(dataset)
+    # Of the epoch that they are of, as training noted it.
+    training.save_checkpoint(path, classifier.model, **{name: content.get(name) for name in ("epoch", "val_loss")})
+    if classifier.thresholds is not None and (run / runs.THRESHOLDS).exists():
+        thresholds = dict(zip(classifier.task.classes, classifier.thresholds.tolist(), strict=True))
+        noted = read_json(run / runs.THRESHOLDS) | {"thresholds": thresholds, "calibration": fitted.to_dict()}
+        with atomic_write(run / runs.THRESHOLDS) as temporary:
+            temporary.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
+    print(f"{options.method}, fitted to {len(before)} validation records; kept in {path}")
+    for name, slope, offset in zip(classifier.task.classes, fitted.slopes, fitted.offsets, strict=True):
+        print(f"{name}: logit x {slope:.3f} {offset:+.3f}")
+    for words, each in (("before", before), ("after", after)):
+        error = calibration.expected_error(each.y_true, each.y_prob)
+        print(f"{words}: Brier score {calibration.brier(each.y_true, each.y_prob):.4f}, calibration error {error:.4f}")
+
+
+def write_report(
+    options: argparse.Namespace,
+    data: Path,
+    source: str,
+    dataset: "AnyDataset",
+    model: "nn.Module",
+    said: "Predictions",
+    report: "Report",
+) -> None:
+    """Write the page of ``evaluate --report``: of a PTB-XL folder with baselines, subgroups and the worst records."""
+    from ecgcourse.analysis import report_page
+    from ecgcourse.records import ptbxl
+
+    run, compared = Path(options.run), None
+    whole, synthetic = ptbxl.is_ptbxl(data), bool(getattr(dataset, "synthetic", False))
+    if whole and options.partition != "train":
+        folds = FOLDS[options.partition]
+        compared = report_page.with_baselines(said, data, folds, run.name, _progress(options))
+    facts = {
+        "run": run,
+        "model": type(model).__name__,
+        "weights": f"{sum(weights.numel() for weights in model.parameters()):,}",
+        "data": f"{data} ({'synthetic practice set' if synthetic else 'not made by this package'})",
+        "partition": options.partition,
+        "records": len(said),
+        "patients": "unknown" if report.n_patients is None else report.n_patients,
+        "thresholds": source,
+        "calibration": (model.calibration or {}).get("method", "none: the network's own probabilities"),
+    }
+    title = f"{run.name} on {data.name}, {options.partition}"
+    page = report_page.make(title, facts, said, report, model, dataset, data if whole else None, compared)
+    report_page.write(options.report, page)
+
+
+def table_in_words(table: "pd.DataFrame") -> str:
+    """The table of :func:`ecgcourse.analysis.comparison.compare`, as lines for a terminal."""
+    about, width = table.attrs, max(14, *(len(_short(name)) for name in table.index)) + 2
+    drawn = "" if about["patients"] is None else f" of {about['patients']} patients"
+    lines = [
+        f"{about['records']} records{drawn}; differences to {_short(about['against'])}; 95 % intervals, "
+        "those of differences for all at once (max-t)",
+        "",
+        f"{'':<{width}}{'macro AUROC':>22}{'difference':>26}{'Brier':>9}{'ECE':>9}{'by chance':>11}",
+    ]
+    for name, row in table.iterrows():
+        ends = f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+        lines.append(
+            f"{_short(name):<{width}}"
+            f"{row['auroc']:>8.3f} ({row['low']:.3f}-{row['high']:.3f})"
+            f"{'-' if name == about['against'] else ends:>26}"
+            f"{row['brier']:>9.3f}{row['ece']:>9.3f}{row['ece_by_chance']:>11.3f}"
+        )
+    return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
+
+
+def _short(name: str) -> str:
+    """The end of a name, which says more of a path than its beginning does."""
+    return brief(name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}", _LONGEST_NAME)
+
+
+def _read(run: Path, partition: str) -> "Predictions":
+    """Stored predictions: of a run, or of a CSV file that anybody made."""
+    from ecgcourse.analysis.predictions import Predictions, file_name
+
+    if not run.is_dir():
+        return Predictions.read(run)
+    path = run / file_name(partition)
+    if not path.exists():
+        raise SettingError(f"{run} has no {path.name}; `python -m ecgcourse evaluate {run}` writes it")
+    return Predictions.read(path, _task(run))
+
+
+def _task(run: Path) -> "Task | None":
+    from ecgcourse.learning import runs
+    from ecgcourse.models.checkpoint import read_checkpoint
+
+    path = run / runs.BEST
+    return read_checkpoint(path)["task"] if path.exists() else None
+
+
+def _progress(options: argparse.Namespace) -> bool | None:
+    return False if options.quiet else None
