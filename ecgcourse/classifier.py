@@ -20,6 +20,7 @@ from ecgcourse.errors import DataError, SettingError, shown
 from ecgcourse.learning import datasets, metrics, runs, training
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.history import History
+from ecgcourse.models import pretrained
 from ecgcourse.models.checkpoint import load_checkpoint
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.records import own_files, practice
@@ -168,7 +169,8 @@ class Classifier:
         Parameters
         ----------
         run : path
-            A folder that :func:`ecgcourse.learning.training.fit` wrote, or a checkpoint such as its ``best.pt``.
+            A folder that :func:`ecgcourse.learning.training.fit` wrote, or a checkpoint such as its ``best.pt``; where
+            nothing is called so, the name of a shipped network, as for :meth:`pretrained`.
         device : str
             As in :func:`ecgcourse.support.device.pick_device`.
 
@@ -178,9 +180,32 @@ class Classifier:
             As :func:`ecgcourse.models.checkpoint.load_checkpoint`; SettingError as for the class.
         """
         path = Path(run)
+        if str(run) in pretrained.names() and not os.path.lexists(path):
+            return cls.pretrained(str(run), device)
         folder = path if path.is_dir() else path.parent
         model = load_checkpoint(path / runs.BEST if path.is_dir() else path)
         return cls(model, device, runs.precision_of(folder))
+
+    @classmethod
+    def pretrained(cls, name: str, device: str = "auto") -> "Classifier":
+        """Take a network that is shipped with the package.
+
+        Each has a card, :func:`ecgcourse.models.pretrained.card`, which says what it learned from, how good it is and
+        what it must not be used for.
+
+        Parameters
+        ----------
+        name : {"signals", "images"}
+            A 1-D ResNet on samples, or a small network on images of signed differences; both of 12 leads.
+        device : str
+            As in :func:`ecgcourse.support.device.pick_device`.
+
+        Raises
+        ------
+        SettingError
+            No shipped network is called so.
+        """
+        return cls(load_checkpoint(pretrained.path_of(name)), device)
 
     def predict_proba(
         self, x: np.ndarray, sampling_rate: float | None = None, leads: Sequence[str] = LEADS, batch_size: int = 64
