@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import signal as scipy_signal
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -36,7 +35,7 @@ def electrode_noise(times: np.ndarray, fs: float, how: Disturbances, rng: np.ran
     Parameters
     ----------
     times : (T,) array
-        In s.
+        In s, at equal distances.
     fs : float
         Sampling rate in Hz.
     how : Disturbances
@@ -49,17 +48,19 @@ def electrode_noise(times: np.ndarray, fs: float, how: Disturbances, rng: np.ran
     (9, T) float64 array
         In mV, electrodes as in `ELECTRODES`.
     """
+    from scipy import signal as scipy_signal  # not above: a second's import, which only the noise needs
+
     n = len(ELECTRODES)
     noise = np.zeros((n, len(times)))
     for low, high, share in ((0.05, 0.15, 1.0), (0.15, 0.45, 0.7)):
-        turns = rng.uniform(low, high, (n, 1)) * times + rng.uniform(0, 1, (n, 1))
-        noise += rng.exponential(share * how.wander, (n, 1)) * np.sin(2 * np.pi * turns)
+        waves = _sines(rng.uniform(low, high, (n, 1)), 2 * np.pi * rng.uniform(0, 1, (n, 1)), times)
+        noise += rng.exponential(share * how.wander, (n, 1)) * waves
     muscle = scipy_signal.sosfilt(_muscle_filter(fs), rng.standard_normal((n, len(times))), axis=-1) / _AFTER_FILTER
     start, end = how.burst
     noise += how.muscle * muscle * np.where((times >= start) & (times < end), 6.0, 1.0)
     mains = how.hum_frequency + rng.normal(0, 0.02)
     hum = rng.exponential(how.hum, (n, 1))
-    noise += hum * np.sin(2 * np.pi * mains * times + rng.uniform(0, 0.5, (n, 1)))
+    noise += hum * _sines(mains, rng.uniform(0, 0.5, (n, 1)), times)
     if how.loose is not None:
         noise[ELECTRODES.index(how.loose)] += _loose_contact(times, rng)
     return noise
@@ -74,8 +75,24 @@ def to_leads(noise: np.ndarray) -> np.ndarray:
     return np.concatenate([noise[3:] - noise[:3].mean(axis=0), [left_arm - right_arm, left_leg - right_arm]])
 
 
+def _sines(frequencies: np.ndarray | float, phases: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Sines of frequencies in Hz, (n, 1) or one, and phases in radians, (n, 1): (n, T).
+
+    By the sum of two angles: when a block of times starts and how far into it one is. That takes few sines, which
+    would be half the time that a record takes.
+    """
+    block = int(len(times) ** 0.5) + 1
+    turn = 2 * np.pi * frequencies
+    starts, within = turn * times[::block] + phases, turn * (times[:block] - times[0])
+    waves = np.sin(starts)[:, :, None] * np.cos(within)[..., None, :]
+    waves += np.cos(starts)[:, :, None] * np.sin(within)[..., None, :]
+    return waves.reshape(len(phases), -1)[:, : len(times)]
+
+
 @cache
 def _muscle_filter(fs: float) -> np.ndarray:
+    from scipy import signal as scipy_signal
+
     return scipy_signal.butter(2, [15, 120], "bandpass", fs=fs, output="sos")
 
 

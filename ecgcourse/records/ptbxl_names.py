@@ -1,4 +1,7 @@
-"""PTB-XL's leads, classes and folds by name. Nothing is imported here, so that who only needs a name has it at once."""
+"""PTB-XL's tables, leads, classes and folds by name. Nothing is imported here, so that a name is there at once."""
+
+DATABASE = "ptbxl_database.csv"
+STATEMENTS = "scp_statements.csv"
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 CLASSES = ("MI", "STTC", "CD", "HYP")
