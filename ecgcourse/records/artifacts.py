@@ -52,15 +52,21 @@ def electrode_noise(times: np.ndarray, fs: float, how: Disturbances, rng: np.ran
 
     n = len(ELECTRODES)
     noise = np.zeros((n, len(times)))
+    # In place: new memory of this size costs as much as what is put there.
     for low, high, share in ((0.05, 0.15, 1.0), (0.15, 0.45, 0.7)):
         waves = _sines(rng.uniform(low, high, (n, 1)), 2 * np.pi * rng.uniform(0, 1, (n, 1)), times)
-        noise += rng.exponential(share * how.wander, (n, 1)) * waves
-    muscle = scipy_signal.sosfilt(_muscle_filter(fs), rng.standard_normal((n, len(times))), axis=-1) / _AFTER_FILTER
+        waves *= rng.exponential(share * how.wander, (n, 1))
+        noise += waves
+    muscle = scipy_signal.sosfilt(_muscle_filter(fs), rng.standard_normal((n, len(times))), axis=-1)
+    muscle *= how.muscle / _AFTER_FILTER
     start, end = how.burst
-    noise += how.muscle * muscle * np.where((times >= start) & (times < end), 6.0, 1.0)
+    muscle[:, (times >= start) & (times < end)] *= 6.0
+    noise += muscle
     mains = how.hum_frequency + rng.normal(0, 0.02)
     hum = rng.exponential(how.hum, (n, 1))
-    noise += hum * _sines(mains, rng.uniform(0, 0.5, (n, 1)), times)
+    waves = _sines(mains, rng.uniform(0, 0.5, (n, 1)), times)
+    waves *= hum
+    noise += waves
     if how.loose is not None:
         noise[ELECTRODES.index(how.loose)] += _loose_contact(times, rng)
     return noise
@@ -84,8 +90,7 @@ def _sines(frequencies: np.ndarray | float, phases: np.ndarray, times: np.ndarra
     block = int(len(times) ** 0.5) + 1
     turn = 2 * np.pi * frequencies
     starts, within = turn * times[::block] + phases, turn * (times[:block] - times[0])
-    waves = np.sin(starts)[:, :, None] * np.cos(within)[..., None, :]
-    waves += np.cos(starts)[:, :, None] * np.sin(within)[..., None, :]
+    waves = np.stack([np.sin(starts), np.cos(starts)], axis=-1) @ np.stack([np.cos(within), np.sin(within)], axis=-2)
     return waves.reshape(len(phases), -1)[:, : len(times)]
 
 
