@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 _ROOMS = {
     "support": ("files", "workers", "device", "flags", "progress_bar", "renamed"),
     "records": (
-        *("ptbxl", "ptbxl_tables", "wfdb_records", "signal_cache"),
+        *("ptbxl", "ptbxl_names", "ptbxl_tables", "format16", "wfdb_records", "signal_cache"),
         *("own_files", "own_formats", "own_tables", "own_words"),
         *("dipole", "pathologies", "artifacts", "practice_people", "practice"),
         *("integrity", "transfer", "download", "original"),

@@ -30,8 +30,7 @@ from ecgcourse.errors import (
 )
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Task
-from ecgcourse.records import download, original, practice
-from ecgcourse.records.ptbxl import FOLDS
+from ecgcourse.records.ptbxl_names import FOLDS
 from ecgcourse.support import flags
 from ecgcourse.support.files import atomic_write, read_json, write_json
 from ecgcourse.support.progress_bar import progress_bar
@@ -94,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
+    # Here and below: what nobody who asks for --help should wait for.
+    from ecgcourse.records import practice
+
     settings = {name: getattr(options, name) for name in ("seed", "hospital", "shortcut", "beats")}
     out = options.out or practice.default_folder(options.records, **settings)
     print(practice.write(out, options.records, progress=_progress(options), **settings))
@@ -101,6 +103,8 @@ def make_practice(options: argparse.Namespace) -> None:
 
 def download_ptbxl(options: argparse.Namespace) -> None:
     """Download PTB-XL or go on with it, or only verify what is there; print the folder or what was found."""
+    from ecgcourse.records import download
+
     progress = _progress(options)
     if options.verify_only:
         found = download.verify(options.out, options.records, options.sampling_rate, progress)
@@ -118,6 +122,8 @@ def import_original(options: argparse.Namespace) -> None:
     """Write the original's pickled arrays as ``.npy`` files; print their names, shapes and dtypes."""
     import numpy as np
 
+    from ecgcourse.records import original
+
     for path in original.write_arrays(options.folder, options.out):
         array = np.load(path, mmap_mode="r")
         print(f"{path}  {array.shape} {array.dtype}")
@@ -125,7 +131,6 @@ def import_original(options: argparse.Namespace) -> None:
 
 def write_images(options: argparse.Namespace) -> None:
     """Write images as TIFF files and print where they are."""
-    # PyTorch takes seconds to import, which nobody who asks for --help should wait for.
     from ecgcourse.learning import datasets
 
     partitions = tuple(FOLDS) if options.partition == "all" else (options.partition,)
@@ -424,6 +429,8 @@ def _watched(dataset: "AnyDataset", options: argparse.Namespace) -> Iterator[_Wa
 
 def _data(options: argparse.Namespace) -> Path:
     """The folder that was named, or the default one."""
+    from ecgcourse.records import practice
+
     return practice.find(options.data, progress=_progress(options))
 
 

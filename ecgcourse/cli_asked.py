@@ -11,7 +11,7 @@ from pathlib import Path
 from ecgcourse.errors import DataError, SettingError, check_name, in_words, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Recipe, SignalRecipe, Task
-from ecgcourse.records.ptbxl import LABEL_SETS, is_ptbxl, label_classes, read_table
+from ecgcourse.records.ptbxl_names import LABEL_SETS
 from ecgcourse.support import flags
 from ecgcourse.support.files import read_json
 
@@ -82,6 +82,7 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
 
     from ecgcourse import models
     from ecgcourse.learning import datasets
+    from ecgcourse.records.ptbxl import is_ptbxl
 
     # A file of settings may have former names.
     settings = models.with_present_names({"name": "alexnet"} | asked["model"])
@@ -129,6 +130,8 @@ def task_asked_for(options: argparse.Namespace, data: Path) -> Task:
     """The classes that were asked for, those of the data that enough records have."""
     if not (options.task or options.min_records):
         return Task()
+    from ecgcourse.records.ptbxl import label_classes, read_table
+
     label_set = options.task or LABEL_SETS[0]
     # A class that no record has can't be learned.
     least = options.min_records or int(label_set != LABEL_SETS[0])

@@ -4,16 +4,15 @@ import argparse
 import functools
 import json
 import os
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 from ecgcourse.errors import EcgCourseWarning, SettingError, brief, is_real, is_whole, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, SignalRecipe
-from ecgcourse.records import download, original, practice
-from ecgcourse.records.practice_people import HOSPITALS
-from ecgcourse.records.ptbxl import CLASSES, FOLDS, LABEL_SETS, LEADS
+from ecgcourse.records.ptbxl_names import CLASSES, FOLDS, LABEL_SETS, LEADS
 from ecgcourse.support import flags
 
 # Characters that argparse writes of an error.
@@ -48,7 +47,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     try:
-        parser = make_parser()
+        words = sys.argv[1:] if arguments is None else arguments
+        # What the others may be told is looked up in modules whose import takes its time.
+        parser = make_parser([name for name in COMMANDS if name in words])
         options = parser.parse_args(arguments)
         for name, value in vars(options).items():
             # What some versions of argparse make of `--name=--`.
@@ -62,7 +63,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         raise
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(filled: Collection[str] | None = None) -> argparse.ArgumentParser:
+    """All commands, each with its options or, of those not to be `filled`, without."""
     parser = _Parser(
         prog="python -m ecgcourse",
         description="From a PTB-XL folder to nine images per ECG to a trained classifier.",
@@ -82,11 +84,15 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
         trace = "let an unforeseen error show where in the code it arose"
         command.add_argument("--debug", action="store_true", help=trace)
-        add_options(command)
+        if filled is None or name in filled:
+            add_options(command)
     return parser
 
 
 def _practice_options(parser: argparse.ArgumentParser) -> None:
+    from ecgcourse.records import practice
+    from ecgcourse.records.practice_people import HOSPITALS
+
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
     _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
@@ -99,6 +105,8 @@ def _practice_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _download_options(parser: argparse.ArgumentParser) -> None:
+    from ecgcourse.records import download, practice
+
     parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
     number, take = _whole(1, practice.MOST_RECORDS), "take the first N records (default: all)"
     parser.add_argument("--records", type=number, metavar="N", help=take)
@@ -119,6 +127,8 @@ def _download_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _import_original_options(parser: argparse.ArgumentParser) -> None:
+    from ecgcourse.records import original
+
     parser.add_argument("folder", metavar="FOLDER", help=f"holds {', '.join(original.FILES[:2])}, …")
     parser.add_argument("out", metavar="OUT", help="folder to make, for X_train_processed.npy and its like")
 

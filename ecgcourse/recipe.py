@@ -12,7 +12,7 @@ import numpy as np
 from ecgcourse.errors import DataError, SettingError, as_names, check_setting, in_words, is_real, is_whole, shown
 from ecgcourse.images.fields import ALL_FIELDS, FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe, check_common, preprocess, resample
-from ecgcourse.records.ptbxl import CLASSES, LEADS
+from ecgcourse.records.ptbxl_names import CLASSES, LEADS
 
 KINDS = ("multilabel", "multiclass")
 """Whether a record may have any number of the classes, or has exactly one."""

@@ -46,6 +46,22 @@ def test_the_package_alone_imports_nothing_heavy(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        (
+            "from ecgcourse import cli\nwith suppress(SystemExit): cli.main(['--help'])",
+            "torch pandas scipy wfdb requests",
+        ),
+        ("import ecgcourse.models", "pandas scipy wfdb numba"),
+    ],
+)
+def test_what_is_asked_for_often_imports_little(code, heavy, tmp_path):
+    code = f"import sys; from contextlib import suppress\n{code}\nassert not {set(heavy.split())} & set(sys.modules)"
+    result = run(code, tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
 def test_random_state_and_environment_stay_as_they_were(imports, tmp_path):
     before = (
         "import os, random, numpy\n"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import wfdb
 
-from ecgcourse import ptbxl, signal_cache
+from ecgcourse import ptbxl, signal_cache, wfdb_records
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 
 SMALL = 3  # records in the folder that the bad-input tests damage
@@ -456,7 +456,7 @@ def stop_reading(monkeypatch):
     def refuse(*args, **settings):
         raise AssertionError("a record was read although it is in the cache")
 
-    monkeypatch.setattr(wfdb, "rdrecord", refuse)
+    monkeypatch.setattr(wfdb_records, "_read_record", refuse)
 
 
 def test_the_second_time_no_record_is_read(folder, cache, monkeypatch):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from scipy import signal as scipy_signal
 
 from ecgcourse.errors import (
     DataError,
@@ -22,7 +21,7 @@ from ecgcourse.errors import (
     is_whole,
     shown,
 )
-from ecgcourse.records.ptbxl import LEADS
+from ecgcourse.records.ptbxl_names import LEADS
 
 IMAGE_LEADS = ("I", "II", "V2")
 """The three leads whose images the course builds, after Narotamo et al. 2024."""
@@ -73,6 +72,8 @@ def bandpass(
             f"bandpass: low={low} Hz and high={high} Hz at a sampling rate of {fs} Hz, but 0 < low < high < "
             f"{fs / 2:g} Hz (half the sampling rate) is needed"
         )
+    from scipy import signal as scipy_signal  # not above: a second's import, which only filtering needs
+
     sections = scipy_signal.butter(order, [low, high], "bandpass", fs=fs, output="sos")
     if not zero_phase:
         return scipy_signal.sosfilt(sections, x, axis=-1)
@@ -117,6 +118,8 @@ def resample(x: np.ndarray, fs: float, wanted: float) -> np.ndarray:
         raise SettingError(f"resample: {fs:g} to {wanted:g} Hz is no ratio of whole numbers up to 10,000")
     if ratio == 1:
         return x
+    from scipy import signal as scipy_signal
+
     # Beyond its ends a record goes on along the line from its first sample to its last, not with zeros.
     return scipy_signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=-1, padtype="line")
 

@@ -10,7 +10,7 @@ from ecgcourse.errors import EcgCourseWarning, SettingError, check_name, in_word
 from ecgcourse.images.fields import FIELDS
 from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe
 from ecgcourse.recipe import ImageRecipe, Recipe, Task, class_names
-from ecgcourse.records.ptbxl import CLASSES, LEADS
+from ecgcourse.records.ptbxl_names import CLASSES, LEADS
 
 REGISTRY: dict[str, Callable[..., nn.Module]] = {}
 """The models by name; filled when :mod:`ecgcourse.models` is imported."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import signal as scipy_signal
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -36,7 +35,7 @@ def electrode_noise(times: np.ndarray, fs: float, how: Disturbances, rng: np.ran
     Parameters
     ----------
     times : (T,) array
-        In s.
+        In s, at equal distances.
     fs : float
         Sampling rate in Hz.
     how : Disturbances
@@ -49,17 +48,25 @@ def electrode_noise(times: np.ndarray, fs: float, how: Disturbances, rng: np.ran
     (9, T) float64 array
         In mV, electrodes as in `ELECTRODES`.
     """
+    from scipy import signal as scipy_signal  # not above: a second's import, which only the noise needs
+
     n = len(ELECTRODES)
     noise = np.zeros((n, len(times)))
+    # In place: new memory of this size costs as much as what is put there.
     for low, high, share in ((0.05, 0.15, 1.0), (0.15, 0.45, 0.7)):
-        turns = rng.uniform(low, high, (n, 1)) * times + rng.uniform(0, 1, (n, 1))
-        noise += rng.exponential(share * how.wander, (n, 1)) * np.sin(2 * np.pi * turns)
-    muscle = scipy_signal.sosfilt(_muscle_filter(fs), rng.standard_normal((n, len(times))), axis=-1) / _AFTER_FILTER
+        waves = _sines(rng.uniform(low, high, (n, 1)), 2 * np.pi * rng.uniform(0, 1, (n, 1)), times)
+        waves *= rng.exponential(share * how.wander, (n, 1))
+        noise += waves
+    muscle = scipy_signal.sosfilt(_muscle_filter(fs), rng.standard_normal((n, len(times))), axis=-1)
+    muscle *= how.muscle / _AFTER_FILTER
     start, end = how.burst
-    noise += how.muscle * muscle * np.where((times >= start) & (times < end), 6.0, 1.0)
+    muscle[:, (times >= start) & (times < end)] *= 6.0
+    noise += muscle
     mains = how.hum_frequency + rng.normal(0, 0.02)
     hum = rng.exponential(how.hum, (n, 1))
-    noise += hum * np.sin(2 * np.pi * mains * times + rng.uniform(0, 0.5, (n, 1)))
+    waves = _sines(mains, rng.uniform(0, 0.5, (n, 1)), times)
+    waves *= hum
+    noise += waves
     if how.loose is not None:
         noise[ELECTRODES.index(how.loose)] += _loose_contact(times, rng)
     return noise
@@ -74,8 +81,23 @@ def to_leads(noise: np.ndarray) -> np.ndarray:
     return np.concatenate([noise[3:] - noise[:3].mean(axis=0), [left_arm - right_arm, left_leg - right_arm]])
 
 
+def _sines(frequencies: np.ndarray | float, phases: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Sines of frequencies in Hz, (n, 1) or one, and phases in radians, (n, 1): (n, T).
+
+    By the sum of two angles: when a block of times starts and how far into it one is. That takes few sines, which
+    would be half the time that a record takes.
+    """
+    block = int(len(times) ** 0.5) + 1
+    turn = 2 * np.pi * frequencies
+    starts, within = turn * times[::block] + phases, turn * (times[:block] - times[0])
+    waves = np.stack([np.sin(starts), np.cos(starts)], axis=-1) @ np.stack([np.cos(within), np.sin(within)], axis=-2)
+    return waves.reshape(len(phases), -1)[:, : len(times)]
+
+
 @cache
 def _muscle_filter(fs: float) -> np.ndarray:
+    from scipy import signal as scipy_signal
+
     return scipy_signal.butter(2, [15, 120], "bandpass", fs=fs, output="sos")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgcourse.errors import DataError, shown
-from ecgcourse.records.ptbxl import CLASSES, LEADS
+from ecgcourse.records.ptbxl_names import CLASSES, LEADS
 from ecgcourse.support.files import atomic_folder, stat_file
 
 PARTITIONS = ("train", "dev", "val", "test")

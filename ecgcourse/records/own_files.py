@@ -30,7 +30,7 @@ from ecgcourse.errors import (
 from ecgcourse.records.own_formats import READERS, TABLES, header_lines, read_wfdb
 from ecgcourse.records.own_tables import table_of
 from ecgcourse.records.own_words import UNITS, Raw, lead_of, unit_of
-from ecgcourse.records.ptbxl import LEADS
+from ecgcourse.records.ptbxl_names import LEADS
 from ecgcourse.support.files import stat_file
 
 NO_HEART = 50.0

@@ -18,7 +18,7 @@ import wfdb
 from ecgcourse.errors import DataError, EcgCourseWarning, brief, in_words, shown
 from ecgcourse.records import own_tables
 from ecgcourse.records.own_words import SEXES, Raw, about_of, lead_of, text_of
-from ecgcourse.records.ptbxl import LEADS
+from ecgcourse.records.ptbxl_names import LEADS
 from ecgcourse.records.wfdb_records import gain
 from ecgcourse.support.files import array_header, load_array, stat_file
 

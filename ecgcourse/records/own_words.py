@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ecgcourse.errors import brief
-from ecgcourse.records.ptbxl import LEADS
+from ecgcourse.records.ptbxl_names import LEADS
 
 UNITS = {"mV": 1.0, "uV": 1e3, "V": 1e-3, "nV": 1e6}
 """The units that voltages may come in: how many of each make a millivolt."""

@@ -10,22 +10,23 @@ learned from them says anything about one. Introduced in chapter 01.
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import wfdb
-from scipy import signal as scipy_signal
 
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.records import artifacts, dipole, practice_people
 from ecgcourse.records.practice_people import Record, Settings
-from ecgcourse.records.ptbxl import CLASSES, LEADS, is_ptbxl
-from ecgcourse.records.ptbxl_tables import DATABASE, STATEMENTS
+from ecgcourse.records.ptbxl_names import CLASSES, DATABASE, LEADS, STATEMENTS
 from ecgcourse.support.files import atomic_folder, cache_folder, read_json, write_json
 from ecgcourse.support.progress_bar import progress_bar
 from ecgcourse.support.workers import parallel_map
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SECONDS = 10
 HIGH_RATE = 500
@@ -160,6 +161,8 @@ def data_root(progress: bool | None = False) -> Path:
     DataError
         ``$ECGCOURSE_DATA`` names a folder that is not PTB-XL, or the cache folder cannot be written.
     """
+    from ecgcourse.records.ptbxl import is_ptbxl
+
     chosen = os.environ.get("ECGCOURSE_DATA")
     if not chosen:
         return write(default_folder(), progress=progress)
@@ -219,7 +222,7 @@ def signs(root: str | os.PathLike, ecg_ids: Iterable[int], superclass: str) -> n
     return np.reshape(changes, (len(ecg_ids), len(LEADS), SECONDS * LOW_RATE)) / 1000
 
 
-def truth(root: str | os.PathLike) -> pd.DataFrame:
+def truth(root: str | os.PathLike) -> "pd.DataFrame":
     """Which superclasses the hearts of a practice set have, whatever the reports say.
 
     A share of :data:`ecgcourse.records.practice_people.MISSED` of the diseases isn't named in the report, and
@@ -240,6 +243,8 @@ def truth(root: str | os.PathLike) -> pd.DataFrame:
     DataError
         `root` is no practice set of this version of the package.
     """
+    import pandas as pd
+
     records = _records_of(root)
     rows = [[name in record.diseases for name in CLASSES] for record in records]
     return pd.DataFrame(rows, pd.Index([record.ecg_id for record in records], name="ecg_id"), list(CLASSES))
@@ -286,9 +291,12 @@ def _fill(folder: Path, mark: dict, settings: Settings, progress: bool | None) -
     for name in {Path(name).parent for record in records for name in _names(record).values()}:
         (folder / name).mkdir(parents=True, exist_ok=True)
     chunks = [(folder, records[start : start + CHUNK]) for start in range(0, len(records), CHUNK)]
-    rows = []
+    parts, rows = parallel_map(_write_chunk, chunks, -1 if len(chunks) > 2 else 1), []
+    # While the other processes begin, which don't need it.
+    import pandas as pd
+
     with progress_bar(progress, total=len(records), unit="record", desc="practice set") as bar:
-        for made in parallel_map(_write_chunk, chunks, -1 if len(chunks) > 2 else 1):
+        for made in parts:
             rows += made
             bar.update(len(made))
     pd.DataFrame(rows).set_index("ecg_id").to_csv(folder / DATABASE, lineterminator="\n")
@@ -340,6 +348,8 @@ def _samples(
     record: Record, heart: dipole.Heart, found: list[dipole.Beat], rates: Iterable[int] | None = None
 ) -> dict[int, np.ndarray]:
     """What is recorded of a heart: rate in Hz to (12, T) whole microvolts."""
+    from scipy import signal as scipy_signal  # not above: the process that hands out the work doesn't need it
+
     times = np.arange(SECONDS * HIGH_RATE) / HIGH_RATE
     eight = heart.projection @ dipole.dipole(heart, found, times, record.rng("dipole"))
     how, _ = record.disturbances()
@@ -352,7 +362,19 @@ def _samples(
 
 
 def _at_rate(eight: np.ndarray, rate: int) -> np.ndarray:
-    return eight if rate == HIGH_RATE else scipy_signal.resample_poly(eight, 1, HIGH_RATE // rate, axis=-1)
+    if rate == HIGH_RATE:
+        return eight
+    from scipy import signal as scipy_signal
+
+    return scipy_signal.resample_poly(eight, 1, HIGH_RATE // rate, axis=-1, window=_antialias(HIGH_RATE // rate))
+
+
+@cache
+def _antialias(down: int) -> np.ndarray:
+    """The filter that `resample_poly` would design anew for every record."""
+    from scipy import signal as scipy_signal
+
+    return scipy_signal.firwin(20 * down + 1, 1 / down, window=("kaiser", 5.0))
 
 
 def _write_wfdb(path: Path, samples: np.ndarray, rate: int, hospital: practice_people.Hospital) -> None:
@@ -380,12 +402,14 @@ def _write_beats(path: Path, found: list[dipole.Beat], rate: int, record: Record
     inside = [(round(beat.time * rate), "V" if beat.ectopic else usual) for beat in found]
     inside = [(sample, symbol) for sample, symbol in inside if 0 <= sample < SECONDS * rate]
     samples, symbols = zip(*inside, strict=True)
+    import wfdb
+
     wfdb.wrann(path.name, "atr", np.array(samples), list(symbols), fs=rate, write_dir=str(path.parent))
 
 
 def _database_row(record: Record, heart: dipole.Heart, ectopic: bool) -> dict:
     """All columns of PTB-XL 1.0.3, in its order; what a synthetic record cannot have stays empty."""
-    day = pd.Timestamp(2000, 1, 1) + pd.Timedelta(hours=record.ecg_id)
+    day = datetime(2000, 1, 1) + timedelta(hours=record.ecg_id)
     known = {
         "ecg_id": record.ecg_id,
         "patient_id": float(record.patient_id),

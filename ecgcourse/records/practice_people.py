@@ -7,14 +7,17 @@ the reports are. What isn't so in life, and is here, is that the truth is known:
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ecgcourse.errors import SettingError
 from ecgcourse.records import dipole
 from ecgcourse.records.artifacts import ELECTRODES, Disturbances
 from ecgcourse.records.pathologies import PATHOLOGIES, afflict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSES = tuple(PATHOLOGIES)
 
@@ -344,8 +347,10 @@ def _folds(kinds: list[tuple[str, ...]]) -> tuple[list[int], list[bool]]:
     return folds, first
 
 
-def statements() -> pd.DataFrame:
+def statements() -> "pd.DataFrame":
     """The rows of scp_statements.csv, indexed by SCP code."""
+    import pandas as pd
+
     rows = {
         code: {
             "description": description,

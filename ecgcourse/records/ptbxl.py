@@ -13,6 +13,10 @@ import pandas as pd
 
 from ecgcourse.errors import DataError, SettingError, brief, check_name, check_setting, is_whole, shown
 from ecgcourse.records import wfdb_records
+from ecgcourse.records.ptbxl_names import CLASSES as CLASSES
+from ecgcourse.records.ptbxl_names import FOLDS as FOLDS
+from ecgcourse.records.ptbxl_names import LABEL_SETS as LABEL_SETS
+from ecgcourse.records.ptbxl_names import LEADS as LEADS
 from ecgcourse.records.ptbxl_tables import (
     DATABASE,
     NAME_COLUMN,
@@ -24,24 +28,10 @@ from ecgcourse.records.ptbxl_tables import (
     read_statements,
     table_paths,
 )
-from ecgcourse.records.wfdb_records import LEADS as LEADS
 from ecgcourse.records.wfdb_records import Entry, Job
 from ecgcourse.support.renamed import former_names
 
-CLASSES = ("MI", "STTC", "CD", "HYP")
-LABEL_SETS = ("superclass", "superclass5", "subclass", "diagnostic", "form", "rhythm", "all")
-"""The sets of classes that PTB-XL's records have labels of, as in Strodthoff et al., "Deep learning for ECG analysis:
-benchmarks and insights from PTB-XL", IEEE J. Biomed. Health Inform. 25, 1519 (2021), doi:10.1109/JBHI.2020.3022989.
-
-- ``superclass``: the four diagnostic superclasses of `CLASSES`. A normal ECG has none of them.
-- ``superclass5``: the same with NORM in front, the paper's "super-diagnostic".
-- ``subclass``: ``diagnostic_subclass`` of ``scp_statements.csv``, the paper's "sub-diagnostic"; 23 in PTB-XL.
-- ``diagnostic``, ``form``, ``rhythm``: the SCP codes whose statement is marked so; 44, 19 and 12. A code may be of
-  two sets: NDT is a diagnosis and a form.
-- ``all``: every SCP code of ``scp_statements.csv``; 71.
-"""
 BAD_COLUMNS = ("ecg_id", "file", "reason")
-FOLDS = {"train": (1, 2, 3, 4, 5, 6, 7, 8), "val": (9,), "test": (10,)}
 
 _SUPERCLASSES = ("NORM", *CLASSES)
 _IN_COLUMNS = {"superclass": CLASSES, "superclass5": _SUPERCLASSES}
@@ -251,7 +241,8 @@ def read_signals(
     sampling_rate
         100 or 500 Hz.
     workers
-        Processes that read; by default one per CPU core, and none beside this one for a small table.
+        Processes that read; by default none beside this one for a small table and for records as PTB-XL's own, 12 leads
+        of format 16 in one file, and one per CPU core for others.
     cache
         Keep what was read in :func:`ecgcourse.support.files.cache_folder` and read it from there next time. The
         cache is for these records as they are: if one of their files changes, all are read anew. Nothing is kept if
@@ -452,7 +443,8 @@ def _entries(root: Path, table: pd.DataFrame, sampling_rate: int) -> list[Entry]
     need_columns(table.columns, (column,), "the table of records")
     if table.empty:
         raise DataError("the table has no records, so there are no signals to read; choose another partition.")
-    return [Entry(name, f"{root / DATABASE}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
+    database = root / DATABASE
+    return [Entry(name, f"{database}, ecg_id {ecg_id}: {column}") for ecg_id, name in table[column].items()]
 
 
 def _elsewhere(root: Path, table: pd.DataFrame, entries: Sequence[Entry], sampling_rate: int) -> DataError | None:

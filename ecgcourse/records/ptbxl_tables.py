@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ecgcourse.errors import DataError, in_words, shown
+from ecgcourse.records.ptbxl_names import DATABASE as DATABASE
+from ecgcourse.records.ptbxl_names import STATEMENTS as STATEMENTS
 from ecgcourse.support.files import stat_file
 
-DATABASE = "ptbxl_database.csv"
-STATEMENTS = "scp_statements.csv"
 NAME_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 """Which column has the names of the records at a sampling rate in Hz."""
 

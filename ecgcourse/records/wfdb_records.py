@@ -12,19 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import joblib
 import numpy as np
-import wfdb
 
 from ecgcourse.errors import DataError, brief, in_words, shown
-from ecgcourse.records import signal_cache
+from ecgcourse.records import format16, signal_cache
+from ecgcourse.records.ptbxl_names import LEADS
 from ecgcourse.support.files import check_inside, stat_file
 from ecgcourse.support.progress_bar import progress_bar
 from ecgcourse.support.workers import parallel_map
 
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+if TYPE_CHECKING:
+    import wfdb
 
 _WFDB_DEFAULT_GAIN = 200.0  # per mV; what wfdb puts where a header has no gain
 _LONGEST_NAME = 200  # characters of a record's name; those of PTB-XL have 26
@@ -36,6 +37,8 @@ _HEADER_START = re.compile(
     re.ASCII,
 )
 _HEADER_LEAD = re.compile(r"(?P<file>\S+)\s+(?:8|16|24|32|61|80|160|212|310|311)(?:\s.*)?")
+
+_PLAIN_NAME = re.compile(r"(?:\w[-\w]*/)*\w[-\w]*", re.ASCII)
 
 _AGAIN = "download the .hea and the .dat file again."
 _CORRECT = "correct the header or download the record again."
@@ -71,7 +74,7 @@ class Job:
 
 def look_at_all(root: Path, entries: Sequence[Entry]) -> list[Found | DataError]:
     """The size and times of each record's two files, or what is wrong with them."""
-    checked: set[Path] = set()
+    checked: set[str] = set()
     return [_attempt(_look_at, root, entry, checked) for entry in entries]
 
 
@@ -124,13 +127,14 @@ def _attempt(work: Callable, *arguments: object) -> object:
         return error
 
 
-def _look_at(root: Path, entry: Entry, checked: set[Path]) -> Found:
+def _look_at(root: Path, entry: Entry, checked: set[str]) -> Found:
     """Find a record's .hea and .dat inside `root`; `checked` are folders that were found to lie there."""
     _check_name(entry)
-    path = root / entry.name
-    if path.parent not in checked:
-        check_inside(path.parent, root)
-        checked.add(path.parent)
+    # Not by pathlib, which would take as long as looking.
+    path, folder = os.path.join(root, entry.name), os.path.dirname(entry.name)
+    if folder not in checked:
+        check_inside(root / folder, root)
+        checked.add(folder)
     try:
         return stat_file(f"{path}.hea", root), stat_file(f"{path}.dat", root)
     except DataError as error:
@@ -139,6 +143,8 @@ def _look_at(root: Path, entry: Entry, checked: set[Path]) -> Found:
 
 def _check_name(entry: Entry) -> None:
     name = entry.name
+    if isinstance(name, str) and len(name) <= _LONGEST_NAME and _PLAIN_NAME.fullmatch(name):
+        return
     inside = isinstance(name, str) and name.isprintable() and len(name) <= _LONGEST_NAME
     inside = inside and not any(
         path.is_absolute() or path.drive or ".." in path.parts or not path.name
@@ -159,7 +165,7 @@ def _read_records(job: Job) -> tuple[np.ndarray, Errors]:
     signals = np.empty((len(job.entries), len(LEADS), samples), dtype=np.float32)
     errors = {}
     with progress_bar(job.progress, delay=2, total=len(signals), desc="reading", unit="record") as bar:
-        for row, result in enumerate(_results(job)):
+        for row, result in enumerate(_results(job, _n_workers(job, reference))):
             if not isinstance(result, DataError) and result.shape[1] != samples:
                 result = _wrong_length(job, row, result.shape[1], reference, samples)
             if isinstance(result, DataError):
@@ -178,14 +184,14 @@ def _reference_record(job: Job) -> tuple[int, int]:
     # Of sizes that are equally common the smallest, so that one bloated file doesn't decide for all.
     rows = sorted(range(len(sizes)), key=lambda row: (-counts[sizes[row]], sizes[row], row))
     for row in rows:
-        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate)
+        result = _attempt(_read_record, job.root, job.entries[row], job.sampling_rate, set())
         if not isinstance(result, DataError):
             return row, result.shape[1]
         if not job.skip_bad:
             raise result
     if job.elsewhere is not None:
         raise job.elsewhere
-    first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate)
+    first = _attempt(_read_record, job.root, job.entries[0], job.sampling_rate, set())
     raise DataError(f"none of the {len(rows)} records in {job.root} can be used; the first: {first}")
 
 
@@ -197,11 +203,20 @@ def _wrong_length(job: Job, row: int, found: int, reference: int, samples: int) 
     )
 
 
-def _results(job: Job) -> Iterator[np.ndarray | DataError]:
-    """Read on several processes where it pays."""
-    entries, workers = job.entries, job.workers
-    if workers is None:
-        workers = joblib.cpu_count() if len(entries) >= _PARALLEL_FROM else 1
+def _n_workers(job: Job, reference: int) -> int:
+    """How many processes read; by default several where it pays."""
+    if job.workers is not None:
+        return job.workers
+    if len(job.entries) < _PARALLEL_FROM:
+        return 1
+    header, data = (each.st_size for each in job.found[reference])
+    # Taking a record over from another process lasts as long as reading it directly.
+    directly = _read_directly(job.root, job.entries[reference], header, data, job.sampling_rate) is not None
+    return 1 if directly else joblib.cpu_count()
+
+
+def _results(job: Job, workers: int) -> Iterator[np.ndarray | DataError]:
+    entries = job.entries
     chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
     # Generators, so that the signals are in memory once, not once in parts and once whole.
     pieces = [(job.root, chunk, job.sampling_rate) for chunk in chunks]
@@ -209,16 +224,21 @@ def _results(job: Job) -> Iterator[np.ndarray | DataError]:
 
 
 def _read_chunk(root: Path, entries: Sequence[Entry], sampling_rate: int) -> list[np.ndarray | DataError]:
-    return [_attempt(_read_record, root, entry, sampling_rate) for entry in entries]
+    checked: set[str] = set()
+    return [_attempt(_read_record, root, entry, sampling_rate, checked) for entry in entries]
 
 
 # --- how one is read and checked
 
 
-def _read_record(root: Path, entry: Entry, sampling_rate: int) -> np.ndarray:
+def _read_record(root: Path, entry: Entry, sampling_rate: int, checked: set[str]) -> np.ndarray:
     """Read one record, (12, T) float32 in mV, and hold everything its header says against the data."""
+    header, data = (each.st_size for each in _look_at(root, entry, checked))
+    voltages = _read_directly(root, entry, header, data, sampling_rate)
+    if voltages is not None:
+        return voltages
+    # Written in another way, or wrong somewhere: what, the next steps tell.
     path = root / entry.name
-    header, data = (each.st_size for each in _look_at(root, entry, set()))
     lines = _header_lines(path, header)
     _check_header_against_size(path, lines, data)
     record, voltages = _read_wfdb(path)
@@ -226,6 +246,13 @@ def _read_record(root: Path, entry: Entry, sampling_rate: int) -> np.ndarray:
     _check_data(path, record, voltages, data)
     order = [[lead.lower() for lead in record.sig_name].index(lead.lower()) for lead in LEADS]
     return voltages[order]
+
+
+def _read_directly(root: Path, entry: Entry, header: int, data: int, sampling_rate: int) -> np.ndarray | None:
+    """The voltages, if the record's files of so many bytes are as those of PTB-XL."""
+    if header > _LONGEST_HEADER:
+        return None
+    return format16.read(os.path.join(root, entry.name), data, sampling_rate)
 
 
 def _header_lines(path: Path, n_bytes: int) -> list[str]:
@@ -260,8 +287,11 @@ def _check_header_against_size(path: Path, lines: Sequence[str], n_bytes: int) -
         )
 
 
-def _read_wfdb(path: Path) -> tuple[wfdb.Record, np.ndarray]:
+def _read_wfdb(path: Path) -> "tuple[wfdb.Record, np.ndarray]":
     """The record with its whole numbers, and its leads in mV, (L, T) float32."""
+    # Half a second's import, which no record of PTB-XL needs.
+    import wfdb
+
     try:
         record = wfdb.rdrecord(str(path), physical=False)
         with np.errstate(all="ignore"):
@@ -274,7 +304,7 @@ def _read_wfdb(path: Path) -> tuple[wfdb.Record, np.ndarray]:
         ) from error
 
 
-def _check_header(path: Path, record: wfdb.Record, lines: Sequence[str], sampling_rate: int) -> None:
+def _check_header(path: Path, record: "wfdb.Record", lines: Sequence[str], sampling_rate: int) -> None:
     if record.fs != sampling_rate:
         raise DataError(f"{path}.hea says {record.fs} Hz; expected {sampling_rate} Hz: choose that rate or {_CORRECT}")
     _check_leads(path, record.sig_name)
@@ -302,7 +332,7 @@ def _is_uncalibrated(lines: Sequence[str]) -> bool:
     return any(gain(line.split()) == 0 for line in lines[1:])
 
 
-def _check_data(path: Path, record: wfdb.Record, voltages: np.ndarray, n_bytes: int) -> None:
+def _check_data(path: Path, record: "wfdb.Record", voltages: np.ndarray, n_bytes: int) -> None:
     if set(record.fmt) == {"16"} and n_bytes != 2 * record.sig_len * record.n_sig:
         raise DataError(
             f"{path}.dat holds {n_bytes} bytes, but its header says {record.sig_len} samples of "
