@@ -153,7 +153,7 @@ EXERCISES = {
     3: word(
         "counts",
         ("P", "divide a transposed table by the sums of its rows: those were the sums of the columns before."),
-        ("both", "the counts are. For P look at the sums: its rows sum to 1, and those of its transpose need not."),
+        ("both", "try three samples on paper, and compare the sums of the rows before and after."),
         ("neither", "a step from bin a to bin b, played backwards, leads from b to a. What becomes of the counts?"),
         what="'counts', 'P', 'both' or 'neither'",
     ),
