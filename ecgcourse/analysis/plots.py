@@ -845,7 +845,7 @@ def _draw_traces(axes: Sequence[Axes], signals: NDArray, fs: float, names: Seque
 def _draw_over(axes: Sequence[Axes], signals: NDArray, made_from: NDArray, fs: float) -> None:
     """Plot thin lines over leads, on a scale that has room for both, and say above which is which."""
     for ax, signal in zip(axes, made_from, strict=True):
-        ax.plot(np.arange(len(signal)) / fs, signal, color=VERMILION, linewidth=0.6)
+        ax.plot(np.arange(len(signal)) / fs, signal, color=VERMILION, linewidth=0.8)
         ax.set_ylim(_with_margin(np.concatenate([signals, made_from])))
     names = ["as recorded", "what the images are made from"]
     axes[0].legend(
