@@ -22,8 +22,13 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
 PAGES_TO_READ = [path for kind in ("*.ipynb", "*.md") for path in sorted((ROOT / "book").glob(kind))]
 READ = [path for path in PAGES_TO_READ if path.name != "references.md"]
-# Two journals and a law that give no DOIs.
-WITHOUT_DOI = ("pyts: a Python package", "Scikit-learn: machine learning", "Regulation (EU) 2017/745")
+# Two journals, a workshop and a law that give no DOIs.
+WITHOUT_DOI = (
+    "pyts: a Python package",
+    "Scikit-learn: machine learning",
+    "Encoding time series as images",
+    "Regulation (EU) 2017/745",
+)
 # What stands before a year without being an author.
 NOT_AUTHORS = {"May", "Version", "Chapter"}
 # Names and societies, units and general words of computing; electrodes and cables, which chapter 1 explains itself.

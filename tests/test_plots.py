@@ -618,6 +618,16 @@ def test_leads_and_images_shows_each_image_under_its_lead():
     assert min(ax.get_position().y0 for ax in traces) > max(ax.get_position().y1 for ax in images)
 
 
+def test_leads_and_images_draws_what_the_images_are_made_from_over_the_leads():
+    figure = plots.leads_and_images(SIGNALS, IMAGES, FS, made_from=2 * SIGNALS)
+    for ax, signal in zip(figure.axes[:3], SIGNALS, strict=True):
+        np.testing.assert_array_equal([line.get_ydata() for line in ax.lines], [signal, 2 * signal])
+        low, high = ax.get_ylim()
+        assert low < 2 * SIGNALS.min() and 2 * SIGNALS.max() < high, "room for both"
+    with pytest.raises(DataError, match="made_from"):
+        plots.leads_and_images(SIGNALS, IMAGES, FS, made_from=SIGNALS[:2])
+
+
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_leads_and_images_marks_what_is_synthetic(synthetic):
     figure = plots.leads_and_images(SIGNALS, IMAGES, FS, synthetic=synthetic)

@@ -383,6 +383,7 @@ def leads_and_images(
     mtf_white: int = 51,
     title: str | None = None,
     synthetic: bool = False,
+    made_from: ArrayLike | None = None,
 ) -> Figure:
     """Draw a record's leads over the full width, and its nine images below: one column per lead, rows GAF, MTF, RP.
 
@@ -406,6 +407,8 @@ def leads_and_images(
     title : str, optional
     synthetic : bool
         Mark the figure, so that nobody takes it for a patient's.
+    made_from : (3, T) array, optional
+        What the images are made from, in `units`, as a thin line over the signals; a filter may have bent it.
 
     Raises
     ------
@@ -426,6 +429,8 @@ def leads_and_images(
         for row in range(len(names))
     ]
     _draw_traces(traces, signals, fs, names, units)
+    if made_from is not None:
+        _draw_over(traces, signals, _array(made_from, "made_from", signals.shape), fs)
     for column, name in enumerate(names):
         axes = [
             _place(figure, left + column * (side + gap), images_top - (row + 1) * (side + gap) + gap, side, side)
@@ -921,6 +926,17 @@ def _draw_traces(axes: Sequence[Axes], signals: NDArray, fs: float, names: Seque
         ax.set(xlim=_span(signals.shape[1], fs), ylim=_with_margin(signals))
         ax.grid(color="0.9")
     axes[-1].tick_params(labelbottom=True)
+
+
+def _draw_over(axes: Sequence[Axes], signals: NDArray, made_from: NDArray, fs: float) -> None:
+    """Plot thin lines over leads, on a scale that has room for both, and say above which is which."""
+    for ax, signal in zip(axes, made_from, strict=True):
+        ax.plot(np.arange(len(signal)) / fs, signal, color=VERMILION, linewidth=0.8)
+        ax.set_ylim(_with_margin(np.concatenate([signals, made_from])))
+    names = ["as recorded", "what the images are made from"]
+    axes[0].legend(
+        axes[0].lines, names, loc="lower right", bbox_to_anchor=(1, 0.95), ncols=2, frameon=False, borderaxespad=0
+    )
 
 
 def _with_margin(values: NDArray) -> tuple[float, float]:

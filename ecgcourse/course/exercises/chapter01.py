@@ -173,7 +173,7 @@ EXERCISES = {
         (_only_lead_one, "lead I is right. Now every other row of the table that has RA or LA in it."),
         (_augmented_leads_stay, "I, II and III are right. aVR and aVL have RA and LA in different places, too."),
         (_lead_one_stays, "all but lead I are right. It is LA − RA: exchange the two."),
-        (_all_turned, "only lead I turns over. The others exchange places, or stay."),
+        (_all_turned, "only lead I is inverted. The others exchange places, or stay."),
         (
             _chest_turned,
             "the limb leads are right. RA and LA enter V1 to V6 through their sum alone, which doesn't change.",
