@@ -151,7 +151,7 @@ def train(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
-    from ecgcourse.learning import datasets, training
+    from ecgcourse.learning import datasets, sources, training
 
     config = train_config(options, asked["training"])
     # Before the signals, whose reading takes longer, so that an impossible setting is found at once.
@@ -162,6 +162,7 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
     train_set, val_set = _training_data(options, config, model, context)
     _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
+    about["source"] = sources.identity(options.data)
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
     if context.is_first:
         _finish_run(options, config, model, val_set, history)
@@ -170,7 +171,7 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write metrics and figures."""
     from ecgcourse.analysis import evaluation, plots
-    from ecgcourse.learning import datasets, runs, training
+    from ecgcourse.learning import datasets, own_sets, runs, sources, training
 
     run, data = Path(options.run), _data(options)
     model = training.load_checkpoint(run / runs.BEST, options.device)
@@ -180,24 +181,36 @@ def evaluate(options: argparse.Namespace) -> None:
             "training.predict evaluates it in Python"
         )
     thresholds, source = _thresholds(model, run / runs.THRESHOLDS)
+    learned = sources.external(run, data)
+    if options.partition == "all" and learned is None:
+        raise SettingError(f"--partition all has what {run} learned from, as far as is known; name val or test")
     place, precision = training.pick_device(options.device), runs.precision_of(run)
     settings = {"progress": _progress(options), "skip_bad": options.skip_bad}
     settings |= {"device": place, "dtype": _image_dtype(precision, place)}
+    settings |= {"seconds": getattr(model, "seconds", None)} if own_sets.is_own(data) else {}
     dataset = datasets.from_data(data, options.partition, recipe=model.recipe, task=model.task, **settings)
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
     with _watched(dataset, options) as watched:
         y_true, y_prob = training.predict(model, watched, options.batch_size, options.device, precision)
-    report = evaluation.report(y_true, y_prob, thresholds, task=model.task)
-    left_out = _left_out([dataset], model.task)
-    print(f"data: {_describe(data)}, partition {options.partition}{left_out}\nthresholds: {source}\n\n{report}\n")
+    heading, task = "", model.task
+    if learned:
+        heading = f"external validation on {_describe(data)} of what was learned from {learned}\n"
+        y_true, y_prob, thresholds, task = sources.judged(y_true, y_prob, thresholds, task)
+    report = evaluation.report(y_true, y_prob, thresholds, task=task)
+    left_out = _left_out([dataset], task)
+    heading += f"data: {_describe(data)}, partition {options.partition}{left_out}\nthresholds: {source}"
+    print(f"{heading}\n\n{report}\n")
     if options.json:
         about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
-        about |= {"partition": options.partition, "thresholds_from": source}
+        about |= {"partition": options.partition, "thresholds_from": source, "external": learned is not None}
+        about |= {"learned_from": learned} if learned else {}
         write_json(Path(options.json), about | report.to_dict())
-    title, classes = f"{_title(data)}, {options.partition}", model.task.classes
+    title, classes = f"{_title(data)}, {options.partition}", task.classes
+    if learned:
+        title = f"External validation on {title}\nof what was learned from {brief(learned)}".replace("$", r"\$")
     _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
-    if model.task.is_multiclass:
+    if task.is_multiclass:
         figure = plots.confusion_matrix(report.matrix, classes, title)
     else:
         figure = plots.confusion_tables(report.confusion, title, classes=classes)
@@ -255,7 +268,7 @@ def _training_data(
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
     how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
-    how |= {"progress": _progress(options), "skip_bad": options.skip_bad}
+    how |= {"progress": _progress(options), "skip_bad": options.skip_bad, "seconds": options.seconds}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
     if options.skip_bad and context.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
