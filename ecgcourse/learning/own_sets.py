@@ -1,4 +1,4 @@
-"""Data sets of one's own, manifests and folders of the PhysioNet Challenges: their labels, and signals of one length."""
+"""Data sets of one's own, manifests and PhysioNet Challenge folders: their labels, and signals of one length."""
 
 import os
 import warnings
@@ -138,7 +138,8 @@ def records(data: str | os.PathLike, partition: str, task: Task) -> tuple[pd.Dat
 
 def labels(table: pd.DataFrame, task: Task) -> np.ndarray:
     """The targets of a table's rows, (N, K) float32 of 0 and 1."""
-    return table[list(task.classes)].to_numpy(dtype=np.float32)
+    # A copy, as of PTB-XL's: PyTorch complains about arrays that can't be written to.
+    return np.array(table[list(task.classes)], dtype=np.float32, order="C")
 
 
 def read_signals(

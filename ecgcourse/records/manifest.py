@@ -62,8 +62,8 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        N rows, index ``record``: 1 for the first. Columns: ``file`` as the manifest has it, ``path`` (where it is),
-        ``patient_id`` (numbers from 1 on), a bool column for each class, and ``strat_fold`` (1–10), ``sampling_rate``,
+        N rows, index ``record``: 1 for the first. Columns: ``file`` and ``patient`` as the manifest has them,
+        ``path`` (where the file is), ``patient_id`` (numbers from 1 on), a bool column for each class, and ``strat_fold`` (1–10), ``sampling_rate``,
         ``unit``, ``age``, ``sex`` (0 male, 1 female), ``site`` and ``device`` where the manifest tells them.
         ``attrs["classes"]`` has the names of the classes: those of columns in their order, those in a column in
         alphabetical order; ``attrs["multiclass"]`` whether each record has exactly one.
@@ -81,20 +81,20 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     table["file"] = _filled(path, columns["file"])
     table["path"] = [str(path.parent / name) for name in table["file"]]
     _refuse_twice(path, table)
-    patients = _filled(path, columns["patient"]) if "patient" in columns else table["file"]
-    table["patient_id"] = pd.factorize(patients)[0] + 1
+    table["patient"] = _filled(path, columns["patient"]) if "patient" in columns else table["file"]
+    table["patient_id"] = pd.factorize(table["patient"])[0] + 1
     for name, values in labels.items():
         table[name] = values
     _add_fold(path, table, columns)
     _add_about(path, table, columns)
-    if "strat_fold" in table and "patient" in columns:
-        refuse_shared_patients(path, table, patients)
+    if "strat_fold" in table:
+        refuse_shared_patients(path, table)
     table.attrs = {"classes": tuple(labels), "multiclass": "label" in columns, "patients": "patient" in columns}
     return table
 
 
-def refuse_shared_patients(where: Path, table: pd.DataFrame, patients: pd.Series) -> None:
-    """Raise DataError if records of one patient are in two partitions: `table` has file, patient_id and strat_fold."""
+def refuse_shared_patients(where: Path, table: pd.DataFrame) -> None:
+    """Raise DataError if records of one patient are in two partitions, as ``strat_fold`` has it."""
     part_of_fold = {fold: name for name, folds in FOLDS.items() for fold in folds}
     parts = table["strat_fold"].map(part_of_fold)
     spread = parts.groupby(table["patient_id"]).transform("nunique") > 1
@@ -102,7 +102,7 @@ def refuse_shared_patients(where: Path, table: pd.DataFrame, patients: pd.Series
         first = table["patient_id"] == table["patient_id"][spread].iloc[0]
         one, other = parts[first].drop_duplicates().index[:2]
         raise DataError(
-            f"{where}: patient {shown(patients[one])} is in {parts[one]} ({table['file'][one]}) and in {parts[other]} "
+            f"{where}: patient {shown(table['patient'][one])} is in {parts[one]} ({table['file'][one]}) and in {parts[other]} "
             f"({table['file'][other]}); a network would be judged by whom it has learned from: keep each patient's "
             "records in one partition"
         )

@@ -105,18 +105,18 @@ def _kept(table: pd.DataFrame, place: Path) -> pd.DataFrame:
         kept = pd.read_csv(
             place, dtype={"file": str}, keep_default_na=False, encoding="utf-8", encoding_errors="surrogateescape"
         )
-        folds = kept.set_index("file", verify_integrity=True)["fold"].astype(int)
-        right = folds.between(1, N_FOLDS).all()
+        folds = kept.set_index("file")["fold"].astype(int)
+        right = folds.between(1, N_FOLDS).all() and folds.index.is_unique
     # What a damaged table raises depends on where pandas stumbles.
     except Exception as error:
         raise DataError(f"{place} can't be read as folds: {in_words(error)}; remove it to split anew") from error
     strange = sorted(set(table["file"]) ^ set(folds.index))
     if strange or not right:
-        what = f"one of them has {shown(strange[0])}" if strange else "a fold isn't from 1 to 10"
+        what = f"one of them has {shown(strange[0])}" if strange else "a fold isn't from 1 to 10, or a file comes twice"
         raise DataError(
             f"{place} keeps the folds of other records ({what}); remove it to split anew, or bring back the manifest "
             "that it was made for"
         )
     table = table.assign(strat_fold=table["file"].map(folds).astype(int))
-    refuse_shared_patients(place, table, table["patient_id"])
+    refuse_shared_patients(place, table)
     return table
