@@ -339,7 +339,9 @@ def test_codes_mean_what_ptbxl_says_of_the_same_statements(root):
     there = {code: name for code, name in SAME_MEANING.items() if name in classes}
     assert len(there) > 12
     assert {code: challenge.SUPERCLASS_OF.get(code) for code in there} == {
-        code: classes[name] for code, name in there.items()
+        # A statement of form or rhythm has none.
+        code: classes[name] if isinstance(classes[name], str) else None
+        for code, name in there.items()
     }
 
 

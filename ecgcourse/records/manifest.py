@@ -62,9 +62,10 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        N rows, index ``record``: 1 for the first. Columns: ``file`` and ``patient`` as the manifest has them,
-        ``path`` (where the file is), ``patient_id`` (numbers from 1 on), a bool column for each class, and ``strat_fold`` (1–10), ``sampling_rate``,
-        ``unit``, ``age``, ``sex`` (0 male, 1 female), ``site`` and ``device`` where the manifest tells them.
+        N rows, index ``record``: 1 for the first. Columns: ``file`` and ``patient`` as the manifest has them, ``path``
+        (where the file is), ``patient_id`` (numbers from 1 on), a bool column for each class, and ``strat_fold``
+        (1–10), ``sampling_rate``, ``unit``, ``age``, ``sex`` (0 male, 1 female), ``site`` and ``device`` where the
+        manifest tells them.
         ``attrs["classes"]`` has the names of the classes: those of columns in their order, those in a column in
         alphabetical order; ``attrs["multiclass"]`` whether each record has exactly one.
 
@@ -102,9 +103,9 @@ def refuse_shared_patients(where: Path, table: pd.DataFrame) -> None:
         first = table["patient_id"] == table["patient_id"][spread].iloc[0]
         one, other = parts[first].drop_duplicates().index[:2]
         raise DataError(
-            f"{where}: patient {shown(table['patient'][one])} is in {parts[one]} ({table['file'][one]}) and in {parts[other]} "
-            f"({table['file'][other]}); a network would be judged by whom it has learned from: keep each patient's "
-            "records in one partition"
+            f"{where}: patient {shown(table['patient'][one])} is in {parts[one]} ({table['file'][one]}) and in "
+            f"{parts[other]} ({table['file'][other]}); a network would be judged by whom it has learned from: keep each "
+            "patient's records in one partition"
         )
 
 
