@@ -104,7 +104,7 @@ def refuse_shared_patients(where: Path, table: pd.DataFrame) -> None:
         one, other = parts[first].drop_duplicates().index[:2]
         raise DataError(
             f"{where}: patient {shown(table['patient'][one])} is in {parts[one]} ({table['file'][one]}) and in "
-            f"{parts[other]} ({table['file'][other]}); a network would be judged by whom it has learned from: keep each "
+            f"{parts[other]} ({table['file'][other]}); whom it has learned from would judge a network: keep each "
             "patient's records in one partition"
         )
 
