@@ -463,7 +463,7 @@ def _made_of(data: str | os.PathLike, partition: str, recipe: Recipe, task: Task
         "recipe": recipe.to_dict(),
         "task": task.to_dict(),
         "skip_bad": skip_bad,
-        "records": ptbxl.fingerprint(data, table, _source_rate(recipe)),
+        "records": ptbxl.fingerprint(data, table, _source_rate(recipe, Path(data), table)),
         "labels": labels.hexdigest()[:32],
     }
     return json.loads(json.dumps(made_of))
