@@ -19,7 +19,6 @@ from pathlib import Path
 import pandas as pd
 
 from ecgcourse.errors import DataError, EcgCourseWarning, brief
-from ecgcourse.records.own_formats import header_lines
 from ecgcourse.records.own_words import about_of, text_of
 from ecgcourse.records.ptbxl import CLASSES, is_ptbxl
 from ecgcourse.support.files import stat_file
@@ -94,6 +93,7 @@ nothing else.
 """
 
 _DEEPEST = 4  # folders below the one that is named; the Challenge's archive has 2
+_LARGEST = 2**22  # bytes of a header; those of the Challenge have 1000
 _LOOKED_AT = 200  # files and folders, to find a first header
 
 
@@ -187,7 +187,5 @@ def _headers(folder: Path, most: int | None = None) -> Iterator[Path]:
 
 
 def _about(header: Path) -> dict:
-    if not header_lines(header):
-        raise DataError(f"{header} is empty; get it again")
-    stat_file(header)
+    stat_file(header, largest=_LARGEST)
     return about_of("WFDB", (line for line in text_of(header.read_bytes()).splitlines() if line.startswith("#")))
