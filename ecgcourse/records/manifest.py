@@ -84,8 +84,7 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     _refuse_twice(path, table)
     table["patient"] = _filled(path, columns["patient"]) if "patient" in columns else table["file"]
     table["patient_id"] = pd.factorize(table["patient"])[0] + 1
-    for name, values in labels.items():
-        table[name] = values
+    table = pd.concat([table, pd.DataFrame(labels, index=table.index)], axis=1)
     _add_fold(path, table, columns)
     _add_about(path, table, columns)
     if "strat_fold" in table:
