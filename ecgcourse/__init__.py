@@ -12,15 +12,15 @@ _ROOMS = {
     "support": ("files", "workers", "device", "flags", "progress_bar", "renamed"),
     "records": (
         *("ptbxl", "ptbxl_names", "ptbxl_tables", "format16", "wfdb_records", "signal_cache"),
-        *("own_files", "own_formats", "own_tables", "own_words"),
+        *("own_files", "own_formats", "own_tables", "own_words", "manifest", "challenge", "own_split"),
         *("dipole", "pathologies", "artifacts", "practice_people", "practice"),
         *("integrity", "transfer", "download", "original"),
     ),
     "images": ("signals", "fields", "fused", "fused_gpu", "render"),
     "models": (),
     "learning": (
-        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "datasets"),
-        *("distributed", "losses", "progress", "runs", "training"),
+        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "own_sets", "datasets"),
+        *("distributed", "losses", "progress", "runs", "sources", "training"),
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ecgcourse.analysis import calibration, evaluation, explain
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import DataError, SettingError, shown
-from ecgcourse.learning import datasets, metrics, runs, training
+from ecgcourse.learning import datasets, metrics, own_sets, runs, training
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.history import History
 from ecgcourse.models import pretrained
@@ -29,10 +29,6 @@ from ecgcourse.support.progress_bar import progress_bar
 
 AT_A_TIME = 1024
 """Records of an array whose input is made in one go: three leads of ten seconds at 500 Hz have 60 MB."""
-
-
-USUAL_SECONDS = 10
-"""Of a record of PTB-XL; for a network that doesn't tell how long the records were that it has learned from."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +61,28 @@ def load(
     device: str = "cpu",
     progress: bool | None = None,
     skip_bad: bool = False,
+    seconds: float | None = None,
 ) -> Data:
-    """Open a PTB-XL folder, whole: the folds 1–8 to train, 9 to validate, 10 to test.
+    """Open a PTB-XL folder or records of one's own, whole: the folds 1–8 to train, 9 to validate, 10 to test.
 
     Parameters
     ----------
     data : path or "ptb-xl"
-        A PTB-XL folder. "ptb-xl" is the folder that ``$ECGCOURSE_DATA`` names, else the synthetic practice set.
+        A PTB-XL folder, a manifest (:mod:`ecgcourse.records.manifest`) or a folder of a PhysioNet Challenge
+        (:mod:`ecgcourse.records.challenge`). "ptb-xl" is the folder that ``$ECGCOURSE_DATA`` names, else the synthetic
+        practice set.
     recipe : Recipe
         What a network is to be fed.
     task : Task, optional
-        What it is to answer; None: the four superclasses.
+        What it is to answer; None: the four superclasses, or the classes of the manifest.
     device : str
         Where signals are kept and images are made, as in :func:`ecgcourse.support.device.pick_device`.
     progress : bool, optional
         Show a progress bar while signals are read; None shows it on a terminal only.
     skip_bad : bool
         Leave out records that can't be read rather than stop at the first one.
+    seconds : float, optional
+        Length of the windows that records of one's own are cut into; None: 10 s.
 
     Returns
     -------
@@ -90,11 +91,12 @@ def load(
     Raises
     ------
     DataError, SettingError
-        As :func:`ecgcourse.learning.datasets.from_data`.
+        As :func:`ecgcourse.learning.datasets.from_data` and :func:`ecgcourse.learning.own_sets.task_of`.
     """
     root = practice.find(data, progress=progress)
-    task = Task() if task is None else task
-    how = {"device": training.pick_device(device), "progress": progress, "skip_bad": skip_bad}
+    if task is None:
+        task = own_sets.task_of(root) if own_sets.is_own(root) else Task()
+    how = {"device": training.pick_device(device), "progress": progress, "skip_bad": skip_bad, "seconds": seconds}
     parts = {name: datasets.from_data(root, name, recipe=recipe, task=task, **how) for name in FOLDS}
     return Data(**parts, recipe=recipe, task=task)
 
@@ -327,7 +329,7 @@ class Classifier:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Where windows begin, (W,) in s, and probabilities (W, K); one row for all of them unless `each` is asked."""
         ecg = own_files.with_leads(own_files.read(path, sampling_rate, unit), self.recipe.leads)
-        found = own_files.windows(ecg, getattr(self.model, "seconds", None) or USUAL_SECONDS)
+        found = own_files.windows(ecg, getattr(self.model, "seconds", None) or own_sets.USUAL_SECONDS)
         probabilities = self.predict_proba(found.signals, ecg.sampling_rate, ecg.leads)
         if each or len(probabilities) == 1:
             return found.starts, probabilities

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ecgcourse import cli_judge
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
+from ecgcourse.cli_judge import describe, left_out, save_figure, title
 from ecgcourse.cli_words import parse
 from ecgcourse.errors import (
     CheckpointError,
@@ -29,7 +30,7 @@ from ecgcourse.errors import (
     in_words,
 )
 from ecgcourse.learning.config import TrainConfig
-from ecgcourse.recipe import ImageRecipe, Task
+from ecgcourse.recipe import ImageRecipe
 from ecgcourse.records.ptbxl_names import FOLDS
 from ecgcourse.support import flags
 from ecgcourse.support.files import atomic_write, read_json, write_json
@@ -38,7 +39,6 @@ from ecgcourse.support.progress_bar import progress_bar
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from matplotlib.figure import Figure
     from torch import nn
 
     from ecgcourse.learning.datasets import AnyDataset
@@ -158,7 +158,7 @@ def train(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
-    from ecgcourse.learning import datasets, training
+    from ecgcourse.learning import datasets, sources, training
 
     config = train_config(options, asked["training"])
     # Before the signals, whose reading takes longer, so that an impossible setting is found at once.
@@ -169,15 +169,16 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
     train_set, val_set = _training_data(options, config, model, context)
     _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
+    about["source"] = sources.identity(options.data)
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
     if context.is_first:
         _finish_run(options, config, model, val_set, history)
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Judge the best weights of a run; print the report, write metrics and figures."""
-    from ecgcourse.analysis import evaluation, plots, predictions
-    from ecgcourse.learning import datasets, runs, training
+    """Judge the best weights of a run; print the report, write predictions, metrics and figures."""
+    from ecgcourse.analysis.predictions import Predictions, file_name
+    from ecgcourse.learning import datasets, own_sets, runs, sources, training
 
     run, data = Path(options.run), _data(options)
     model = training.load_checkpoint(run / runs.BEST, options.device)
@@ -187,33 +188,21 @@ def evaluate(options: argparse.Namespace) -> None:
             "training.predict evaluates it in Python"
         )
     thresholds, source = _thresholds(model, run / runs.THRESHOLDS)
+    learned = sources.external(run, data)
+    if options.partition == "all" and learned is None:
+        raise SettingError(f"--partition all has what {run} learned from, as far as is known; name val or test")
     place, precision = training.pick_device(options.device), runs.precision_of(run)
     settings = {"progress": _progress(options), "skip_bad": options.skip_bad}
     settings |= {"device": place, "dtype": _image_dtype(precision, place)}
+    settings |= {"seconds": getattr(model, "seconds", None)} if own_sets.is_own(data) else {}
     dataset = datasets.from_data(data, options.partition, recipe=model.recipe, task=model.task, **settings)
     if options.skip_bad:
         _list_bad([dataset], run / f"bad_records_{options.partition}.csv")
     with _watched(dataset, options) as watched:
         answers = training.predict_logits(model, watched, options.batch_size, options.device, precision)
-    said = predictions.Predictions.of_dataset(dataset, *answers, model.task, model.calibration)
-    said.write(run / predictions.file_name(options.partition))
-    y_true, y_prob = said.y_true, said.y_prob
-    report = evaluation.report(y_true, y_prob, thresholds, task=model.task, groups=said.patient_id)
-    left_out = _left_out([dataset], model.task)
-    print(f"data: {_describe(data)}, partition {options.partition}{left_out}\nthresholds: {source}\n\n{report}\n")
-    if options.json:
-        about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
-        about |= {"partition": options.partition, "thresholds_from": source}
-        write_json(Path(options.json), about | report.to_dict())
-    if options.report:
-        cli_judge.write_report(options, data, source, dataset, model, said, report)
-    title, classes = f"{_title(data)}, {options.partition}", model.task.classes
-    _save_figure(plots.roc(y_true, y_prob, title, classes=classes), run / f"roc_{options.partition}.png")
-    if model.task.is_multiclass:
-        figure = plots.confusion_matrix(report.matrix, classes, title)
-    else:
-        figure = plots.confusion_tables(report.confusion, title, classes=classes)
-    _save_figure(figure, run / f"confusion_{options.partition}.png")
+    said = Predictions.of_dataset(dataset, *answers, model.task, model.calibration)
+    said.write(run / file_name(options.partition))
+    cli_judge.tell(options, data, learned, dataset, model, said, thresholds, source)
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -269,22 +258,14 @@ def _training_data(
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
     how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
-    how |= {"progress": _progress(options), "skip_bad": options.skip_bad}
+    how |= {"progress": _progress(options), "skip_bad": options.skip_bad, "seconds": options.seconds}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
     if options.skip_bad and context.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
-    words = f"data: {_describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
-    words += _left_out([train_set, val_set], model.task)
+    words = f"data: {describe(data)}, {len(train_set)} training and {len(val_set)} validation records"
+    words += left_out([train_set, val_set], model.task)
     _say(options, words)
     return train_set, val_set
-
-
-def _left_out(opened: "Sequence[AnyDataset]", task: Task) -> str:
-    """How many records have no label, in words; nothing where all have one."""
-    count = sum(getattr(dataset, "n_unlabelled", 0) for dataset in opened)
-    words = "others have" if count > 1 else "other has"
-    ends = "stay" if count > 1 else "stays"
-    return f"; {count} {words} no label of the set {task.label_set} and {ends} out" if count else ""
 
 
 def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
@@ -343,8 +324,8 @@ def _finish_run(
         "epochs": len(history.rows),
     }
     figure = plots.training_curves(history, model.task)
-    figure.suptitle(_title(data))
-    _save_figure(figure, out / runs.CURVES)
+    figure.suptitle(title(data))
+    save_figure(figure, out / runs.CURVES)
     # The last file of a run: where it is, all are.
     write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
@@ -384,13 +365,6 @@ def _thresholds(model: "nn.Module", path: Path) -> "tuple[np.ndarray | float, st
     if not right:
         raise CheckpointError(f"{path} holds thresholds that aren't numbers in [0, 1]; train again")
     return thresholds, f"fitted on the validation set ({path})"
-
-
-def _save_figure(figure: "Figure", path: Path) -> None:
-    with atomic_write(path) as temporary, warnings.catch_warnings():
-        # The name of a folder may have characters that the font hasn't.
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(temporary, dpi=150)
 
 
 def _list_bad(opened: "Sequence[AnyDataset]", path: Path) -> None:
@@ -441,17 +415,6 @@ def _progress(options: argparse.Namespace) -> bool | None:
 def _say(options: argparse.Namespace, words: str) -> None:
     if not options.quiet:
         print(words)
-
-
-def _describe(data: str | Path) -> str:
-    from ecgcourse.learning import datasets
-
-    return f"{data} (synthetic practice set)" if datasets.is_synthetic(data) else str(data)
-
-
-def _title(data: str | Path) -> str:
-    # Between two dollar signs, Matplotlib reads formulas.
-    return brief(_describe(data)).replace("$", r"\$")
 
 
 @contextmanager

@@ -128,6 +128,10 @@ def _changed(name: str, recipe: "Recipe | None", asked: dict[str, dict]) -> Reci
 
 def task_asked_for(options: argparse.Namespace, data: Path) -> Task:
     """The classes that were asked for, those of the data that enough records have."""
+    from ecgcourse.learning import own_sets
+
+    if own_sets.is_own(data):
+        return own_sets.task_of(data, options.task, options.min_records)
     if not (options.task or options.min_records):
         return Task()
     from ecgcourse.records.ptbxl import label_classes, read_table

@@ -2,16 +2,20 @@
 
 import argparse
 import json
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgcourse.errors import SettingError, brief
 from ecgcourse.records import practice
 from ecgcourse.records.ptbxl import FOLDS
-from ecgcourse.support.files import atomic_write, read_json
+from ecgcourse.support.files import atomic_write, read_json, write_json
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
     from torch import nn
 
     from ecgcourse.analysis.evaluation import Report
@@ -71,6 +75,53 @@ def calibrate(options: argparse.Namespace) -> None:
         print(f"{words}: Brier score {calibration.brier(each.y_true, each.y_prob):.4f}, calibration error {error:.4f}")
 
 
+def tell(
+    options: argparse.Namespace,
+    data: Path,
+    learned: str | None,
+    dataset: "AnyDataset",
+    model: "nn.Module",
+    said: "Predictions",
+    thresholds: "np.ndarray | float",
+    source: str,
+) -> None:
+    """Print the report of ``evaluate``, and write what it was asked for: JSON, a page, figures.
+
+    `learned` names the data that the run has learned from, where these are others.
+    """
+    from ecgcourse.analysis import evaluation, plots
+    from ecgcourse.learning import datasets, sources
+
+    heading, run = "", Path(options.run)
+    if learned:
+        heading = f"external validation on {describe(data)} of what was learned from {learned}\n"
+        classes = sources.judged_classes(said.y_true, said.task)
+        if classes != said.task.classes:
+            kept = [said.task.classes.index(name) for name in classes]
+            thresholds = thresholds if isinstance(thresholds, float) else thresholds[kept]
+            said = said.of_classes(classes)
+    y_true, y_prob, task = said.y_true, said.y_prob, said.task
+    report = evaluation.report(y_true, y_prob, thresholds, task=task, groups=said.patient_id)
+    heading += f"data: {describe(data)}, partition {options.partition}{left_out([dataset], task)}\nthresholds: {source}"
+    print(f"{heading}\n\n{report}\n")
+    if options.json:
+        about = {"run": str(run), "data": str(data), "synthetic": datasets.is_synthetic(data)}
+        about |= {"partition": options.partition, "thresholds_from": source, "external": learned is not None}
+        about |= {"learned_from": learned} if learned else {}
+        write_json(Path(options.json), about | report.to_dict())
+    if options.report:
+        write_report(options, data, source, dataset, model, said, report)
+    words = f"{title(data)}, {options.partition}"
+    if learned:
+        words = f"External validation on {words}\nof what was learned from {brief(learned)}".replace("$", r"\$")
+    save_figure(plots.roc(y_true, y_prob, words, classes=task.classes), run / f"roc_{options.partition}.png")
+    if task.is_multiclass:
+        figure = plots.confusion_matrix(report.matrix, task.classes, words)
+    else:
+        figure = plots.confusion_tables(report.confusion, words, classes=task.classes)
+    save_figure(figure, run / f"confusion_{options.partition}.png")
+
+
 def write_report(
     options: argparse.Namespace,
     data: Path,
@@ -100,9 +151,35 @@ def write_report(
         "thresholds": source,
         "calibration": (model.calibration or {}).get("method", "none: the network's own probabilities"),
     }
-    title = f"{run.name} on {data.name}, {options.partition}"
-    page = report_page.make(title, facts, said, report, model, dataset, data if whole else None, compared)
+    heading = f"{run.name} on {data.name}, {options.partition}"
+    page = report_page.make(heading, facts, said, report, model, dataset, data if whole else None, compared)
     report_page.write(options.report, page)
+
+
+def left_out(opened: "Sequence[AnyDataset]", task: Task) -> str:
+    """How many records have no label, in words; nothing where all have one."""
+    count = sum(getattr(dataset, "n_unlabelled", 0) for dataset in opened)
+    words = "others have" if count > 1 else "other has"
+    ends = "stay" if count > 1 else "stays"
+    return f"; {count} {words} no label of the set {task.label_set} and {ends} out" if count else ""
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    with atomic_write(path) as temporary, warnings.catch_warnings():
+        # The name of a folder may have characters that the font hasn't.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(temporary, dpi=150)
+
+
+def describe(data: str | Path) -> str:
+    from ecgcourse.learning import datasets
+
+    return f"{data} (synthetic practice set)" if datasets.is_synthetic(data) else str(data)
+
+
+def title(data: str | Path) -> str:
+    # Between two dollar signs, Matplotlib reads formulas.
+    return brief(describe(data)).replace("$", r"\$")
 
 
 def table_in_words(table: "pd.DataFrame") -> str:

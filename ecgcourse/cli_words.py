@@ -18,7 +18,8 @@ from ecgcourse.support import flags
 # Characters that argparse writes of an error.
 LONGEST_USAGE = 300
 DATA_HELP = (
-    "a PTB-XL folder, or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
+    "a PTB-XL folder, a manifest (CSV) of ECGs of your own, a folder of a PhysioNet Challenge, or a folder that "
+    "`images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
 )
 STATUSES = """exit status:
   0    done
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
   python -m ecgcourse train PTB-XL --out runs/first          train on PTB-XL, images made on the fly
   python -m ecgcourse train PTB-XL --out runs/first --resume go on with it after an interruption
   python -m ecgcourse train PTB-XL --model resnet1d --leads 12 --optimizer adamw --learning-rate 0.003
+  python -m ecgcourse train mine.csv --out runs/mine         train on ECGs of your own, listed in a table
   python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse compare runs/first runs/second         tell whether one is better
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
@@ -145,6 +147,8 @@ def _images_options(parser: argparse.ArgumentParser) -> None:
 def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
     _add_skip_bad(parser, "RUN/bad_records.csv")
+    words = "cut records of your own into windows of SECONDS; shorter ones can't be used (default: 10)"
+    parser.add_argument("--seconds", metavar="SECONDS", type=_seconds, help=words)
     parser.add_argument("--out", metavar="RUN", help="folder for the results (default: runs/DATE_TIME)")
     resume_help = "go on with the interrupted run in --out: the same command, settings and data; else begin it"
     parser.add_argument("--resume", action="store_true", help=resume_help)
@@ -171,7 +175,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote; gets the figures")
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
-    _option(parser, "--partition", "test", "records to evaluate", choices=tuple(FOLDS))
+    words = "records to evaluate; all of other data than the run's own"
+    _option(parser, "--partition", "test", words, choices=(*FOLDS, "all"))
     _add_skip_bad(parser, "RUN/bad_records_PARTITION.csv")
     parser.add_argument("--json", metavar="FILE", help="write everything that is printed, and more, as JSON")
     words = "write one page of HTML: scores beside baselines, calibration, decisions, subgroups, the worst records"
@@ -292,6 +297,7 @@ def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Call
     return convert
 
 
+_seconds = _number(float, lambda number: is_real(number, 0), "a number above 0")
 _hertz = _number(float, lambda number: is_real(number, 0), "a number above 0")
 
 

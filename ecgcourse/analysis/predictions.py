@@ -1,7 +1,8 @@
 """What a model said to each record, kept: the one thing that every later question can be answered from."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,13 @@ class Predictions:
             raise DataError(f"there is no prediction for ecg_id {np.asarray(ecg_ids)[rows < 0][0]}")
         parts = [None if each is None else each[rows] for each in (self.patient_id, self.logits)]
         return Predictions(self.y_true[rows], self.y_prob[rows], self.task, self.ecg_id[rows], *parts)
+
+    def of_classes(self, classes: Sequence[str]) -> "Predictions":
+        """Those of some of the classes, where a record can have any number of them."""
+        places = [self.task.classes.index(name) for name in classes]
+        task = replace(self.task, classes=tuple(classes))
+        logits = None if self.logits is None else self.logits[:, places]
+        return Predictions(self.y_true[:, places], self.y_prob[:, places], task, self.ecg_id, self.patient_id, logits)
 
     def losses(self) -> NDArray[np.float64]:
         """Cross-entropy of each record, (N,), summed over the classes; a probability of 0 counts as 1e-12."""

@@ -23,8 +23,9 @@ import pandas as pd
 import torch
 
 from ecgcourse import __version__
-from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_name
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_name, check_setting
 from ecgcourse.images.signals import SignalRecipe
+from ecgcourse.learning import own_sets
 from ecgcourse.learning.derived import AnyDataset, Batched, Part, SignalsAndImages, batched, recipe_of, seconds_of
 from ecgcourse.learning.loader import BatchOrder, loader
 from ecgcourse.learning.samples import (
@@ -108,15 +109,18 @@ def from_data(
     signals: SignalRecipe | None = None,
     recipe: Recipe | None = None,
     task: Task = DEFAULT_TASK,
+    seconds: float | None = None,
 ) -> AnyDataset:
-    """Open one partition of a PTB-XL folder or of a folder of images.
+    """Open one partition of a PTB-XL folder, of records of one's own, or of a folder of images.
 
     Parameters
     ----------
     data : path
-        A PTB-XL folder, whose signals are read, preprocessed and kept in memory, or a folder that
+        A PTB-XL folder, a manifest (:mod:`ecgcourse.records.manifest`) or a folder of a PhysioNet Challenge
+        (:mod:`ecgcourse.records.challenge`), whose signals are read, preprocessed and kept in memory, or a folder that
         :func:`write_images` wrote: uint8 images, read on the CPU, of which the recipe must be that of `images`.
-    partition : {"train", "val", "test"}
+    partition : {"train", "val", "test", "all"}
+        "all" takes every record, but no folder of images.
     size : int, optional
         Side S of an image in pixels; None: that of the recipe.
     device : str or torch.device
@@ -139,12 +143,16 @@ def from_data(
     task : Task
         Which labels, such as a model's. The records are those that have one of the label set, see
         :func:`ecgcourse.records.ptbxl.split`.
+    seconds : float, optional
+        Length of the windows that records of a manifest or Challenge folder are cut into; None: 10 s. Each window has
+        its record's labels.
 
     Returns
     -------
     RenderedImages or TiffImages, Signals, or SignalsAndImages
-        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason. Of a PTB-XL folder,
-        ``table`` has the rows of :func:`ecgcourse.records.ptbxl.read_table` that belong to the records.
+        Its attribute ``bad_records`` is a DataFrame of what was left out: ecg_id, file and reason. Its ``table`` has
+        the rows that belong to the records: those of :func:`ecgcourse.records.ptbxl.read_table`, or, of a manifest or
+        Challenge folder, those that :func:`ecgcourse.learning.own_sets.read_signals` returns.
 
     Raises
     ------
@@ -152,23 +160,28 @@ def from_data(
         `data` is neither kind of folder, the partition has no records, the images or labels there are others than
         those asked for, or a class has no records with it or without it left; also whatever reading it raises.
     SettingError
-        An unknown partition, an impossible size, or signals of a folder of images.
+        An unknown partition, an impossible size, signals of a folder of images, or `seconds` of other data than one's
+        own.
 
     Warns
     -----
     EcgCourseWarning
         If records were left out.
     """
-    check_name(partition, tuple(ptbxl.FOLDS), "no partition is")
+    check_name(partition, (*ptbxl.FOLDS, "all"), "no partition is")
     if recipe is None:
         recipe = _recipe(images, signals, sampling_rate, size)
         # Of a folder of images nothing was asked.
         wanted = recipe if size is not None or images is not DEFAULT_IMAGES or signals is not None else None
     else:
         recipe = wanted = replace(recipe, images=_sized(recipe.images, size))
+    settings = {"device": device, "dtype": dtype, "recipe": recipe, "task": task}
+    if own_sets.is_own(data):
+        return _open_own(data, partition, seconds, progress, skip_bad, **settings)
+    check_setting("", "seconds", seconds, seconds is None, "None for all but manifests and Challenge folders")
     if ptbxl.is_ptbxl(data):
-        settings = {"device": device, "dtype": dtype, "recipe": recipe, "task": task}
         return _open_records(data, partition, progress, skip_bad, **settings)[0]
+    check_setting("", "partition", partition, partition != "all", "one of a folder of images")
     return _open_images(Path(data), partition, wanted, task, skip_bad, progress)
 
 
@@ -313,15 +326,17 @@ def _sized(images: ImageRecipe | None, size: int | None) -> ImageRecipe | None:
 
 def _records(data: str | os.PathLike, partition: str, task: Task) -> tuple[pd.DataFrame, int]:
     """The records of a partition that the task has labels for, and how many others there are."""
-    check_name(partition, tuple(ptbxl.FOLDS), "no partition is")
+    check_name(partition, (*ptbxl.FOLDS, "all"), "no partition is")
     whole = ptbxl.read_table(data)
-    table = ptbxl.split(whole, task.label_set)[partition]
+    folds = ptbxl.FOLDS.get(partition, range(1, 11))
+    parts = ptbxl.split(whole, task.label_set)
+    table = parts[partition] if partition in parts else pd.concat(parts.values()).sort_index()
     if table.empty:
         raise DataError(
             f"{data}: the partition {partition!r} is empty: no record of strat_fold "
-            f"{', '.join(map(str, ptbxl.FOLDS[partition]))} has a label of the set {task.label_set!r}"
+            f"{', '.join(map(str, folds))} has a label of the set {task.label_set!r}"
         )
-    return table, int(whole["strat_fold"].isin(ptbxl.FOLDS[partition]).sum()) - len(table)
+    return table, int(whole["strat_fold"].isin(folds).sum()) - len(table)
 
 
 def _labels(table: pd.DataFrame, task: Task) -> np.ndarray:
@@ -350,6 +365,27 @@ def _open_records(
     dataset.bad_records, dataset.n_unlabelled = bad, n_unlabelled
     dataset.synthetic, dataset.table = is_synthetic(data), table
     return dataset, table
+
+
+def _open_own(
+    data: str | os.PathLike,
+    partition: str,
+    seconds: float | None,
+    progress: bool | None,
+    skip_bad: bool,
+    recipe: Recipe,
+    task: Task,
+    **settings,
+) -> RenderedImages | Signals | SignalsAndImages:
+    """The dataset of one partition of a manifest or Challenge folder."""
+    table, n_unlabelled = own_sets.records(data, partition, task)
+    read = own_sets.read_signals(table, recipe, seconds, skip_bad, progress)
+    found = own_sets.labels(read.table, task)
+    _check_left(own_sets.labels(table, task), found, read.bad, f"{data}, partition {partition}", task)
+    dataset = from_arrays(read.signals, found, recipe=recipe, task=task, leads=recipe.leads, **settings)
+    dataset.bad_records, dataset.n_unlabelled, dataset.table = read.bad, n_unlabelled, read.table
+    dataset.synthetic = False
+    return dataset
 
 
 def _source_rate(recipe: Recipe, data: Path, table: pd.DataFrame) -> int:
@@ -387,8 +423,9 @@ def _open_images(
         raise SettingError(f"{data} is a folder of images, without signals; name a PTB-XL folder")
     if not any((data / name / "images").is_dir() for name in ptbxl.FOLDS):
         raise DataError(
-            f"{data} holds no data: looked for ptbxl_database.csv and scp_statements.csv (a PTB-XL folder) "
-            f"and for {partition}/images (a folder written by `python -m ecgcourse images`)"
+            f"{data} holds no data: looked for ptbxl_database.csv and scp_statements.csv (a PTB-XL folder), for "
+            f"{partition}/images (a folder written by `python -m ecgcourse images`), and for WFDB headers with #Dx (a "
+            "PhysioNet Challenge)"
         )
     if not (data / partition / "images").is_dir():
         raise DataError(
