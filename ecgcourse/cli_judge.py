@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgcourse.errors import SettingError, brief
-from ecgcourse.records import practice
-from ecgcourse.records.ptbxl import FOLDS
+from ecgcourse.recipe import Task
+from ecgcourse.records.ptbxl_names import FOLDS
 from ecgcourse.support.files import atomic_write, read_json, write_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ecgcourse.analysis.evaluation import Report
     from ecgcourse.analysis.predictions import Predictions
     from ecgcourse.learning.datasets import AnyDataset
-    from ecgcourse.recipe import Task
 
 _LONGEST_NAME = 40
 
@@ -29,6 +28,7 @@ _LONGEST_NAME = 40
 def compare(options: argparse.Namespace) -> None:
     """Compare runs, and baselines if asked for, on the records that all of them were asked about; print a table."""
     from ecgcourse.analysis import baselines, comparison
+    from ecgcourse.records import practice
 
     models = {str(run): _read(Path(run), options.partition) for run in options.runs}
     if options.baselines:
@@ -49,6 +49,7 @@ def calibrate(options: argparse.Namespace) -> None:
     from ecgcourse.classifier import Classifier
     from ecgcourse.learning import datasets, runs, training
     from ecgcourse.models.checkpoint import read_checkpoint
+    from ecgcourse.records import practice
 
     run = Path(options.run)
     path = run / runs.BEST
