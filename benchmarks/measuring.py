@@ -72,6 +72,8 @@ def about(**more: object) -> dict[str, object]:
         "cpu": cpu or platform.processor(),
         "cores": os.cpu_count(),
         "threads": fused.n_threads(),
+        # Of the last minute; above 1 here, others had the cores too.
+        **({"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}),
         **gpu,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
@@ -86,6 +88,15 @@ def show(results: dict[str, Rate], ours: str, unit: str) -> None:
         ratio = results[ours]["median"] / one["median"]
         spread = "".join(f"{one[which]:12,.1f}" for which in ("median", "lowest", "highest"))
         print(f"{name:<44}{spread}{ratio:14,.2f} ×")
+
+
+def finish(out: Path, content: dict) -> None:
+    """Print the results and keep them."""
+    for title, part in content["tables"].items():
+        show(part["rates"], part["ours"], title)
+    for name, value in content["besides"].items():
+        print(f"{name}: {value}")
+    write(out, content)
 
 
 def write(path: Path, content: dict) -> None:

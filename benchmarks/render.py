@@ -175,7 +175,7 @@ def main() -> None:
             for name, rates in on_a_gpu(x, 5 * options.repeats).items()
         }
         out = options.out.with_stem(options.out.stem + "_cuda")
-        _finish(out, {"machine": machine, "tables": tables})
+        measuring.finish(out, {"machine": machine, "tables": tables, "besides": {}})
     with tempfile.TemporaryDirectory() as folder:
         records = on_the_cpu(x, options.repeats, Path(folder))
     tables = {
@@ -185,15 +185,7 @@ def main() -> None:
             "rates": by_size(x, options.repeats),
         },
     }
-    _finish(options.out, {"machine": machine, "tables": tables, "besides": first_calls()})
-
-
-def _finish(out: Path, content: dict) -> None:
-    for title, part in content["tables"].items():
-        measuring.show(part["rates"], part["ours"], title)
-    for name, value in content.get("besides", {}).items():
-        print(f"{name}: {value}")
-    measuring.write(out, content)
+    measuring.finish(options.out, {"machine": machine, "tables": tables, "besides": first_calls()})
 
 
 if __name__ == "__main__":

@@ -194,13 +194,9 @@ def main() -> None:
     titles = {"alone": "records per second, images alone", "with the network": "records per second, whole steps"}
     ours = {"alone": "rendered", "with the network": fastest}
     tables = {titles[kind]: {"ours": ours[kind], "rates": rates[kind]} for kind in titles}
-    for title, part in tables.items():
-        measuring.show(part["rates"], part["ours"], title)
-    for name, value in besides.items():
-        print(f"{name}: {value}")
     stem = "training" if options.device == "cpu" else "training_" + options.device.split(":")[0]
     out = options.out or measuring.RESULTS / f"{stem}.json"
-    measuring.write(out, {"machine": machine, "tables": tables, "besides": besides})
+    measuring.finish(out, {"machine": machine, "tables": tables, "besides": besides})
 
 
 if __name__ == "__main__":

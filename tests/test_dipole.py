@@ -195,3 +195,12 @@ def test_twelve_leads_by_hand():
     eight[6], eight[7] = 0.5004, 1.2
     one, two, three, avr, avl, avf = dipole.twelve_leads(eight)[:6, 0]
     assert (one, two, three, avr, avl, avf) == (500, 1200, 700, -850, -100, 950)
+
+
+@pytest.mark.parametrize("n_times", [1, 7, 5000])
+def test_sines_by_the_sum_of_angles_are_sines(n_times):
+    rng = np.random.default_rng(0)
+    times, phases = 3 + np.arange(n_times) / 500, rng.uniform(0, 6, (9, 1))
+    for frequencies in (50.01, rng.uniform(0.05, 0.45, (9, 1))):
+        found = artifacts._sines(frequencies, phases, times)
+        np.testing.assert_allclose(found, np.sin(2 * np.pi * frequencies * times + phases), rtol=0, atol=1e-11)

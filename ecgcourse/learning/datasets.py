@@ -54,7 +54,7 @@ from ecgcourse.learning.tiff import (
     write_partition,
 )
 from ecgcourse.recipe import ImageRecipe, Recipe, Task
-from ecgcourse.records import practice, ptbxl
+from ecgcourse.records import practice, ptbxl, wfdb_records
 from ecgcourse.support.files import atomic_folder, check_inside
 from ecgcourse.support.renamed import former_names
 
@@ -393,7 +393,8 @@ def _source_rate(recipe: Recipe, data: Path, table: pd.DataFrame) -> int:
 
     def there(rate: int) -> bool:
         names = table.get(ptbxl.NAME_COLUMN[rate], pd.Series(dtype=str)).head(20)
-        return any((data / f"{name}.hea").exists() for name in names)
+        entries = [wfdb_records.Entry(name, "") for name in names]
+        return wfdb_records.count_missing(data, entries) < len(entries)
 
     return 500 if recipe.sampling_rate != 100 or (there(500) and not there(100)) else 100
 
