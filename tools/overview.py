@@ -21,6 +21,7 @@ CLASS_NAMES = {
 }
 LEADS = ("I", "II", "V2")
 SAMPLING_RATE = 100
+RECORD = 14
 SECONDS = 5  # half a record, so that single beats can be seen in images of this size
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 INK = "#333333"
@@ -29,12 +30,10 @@ LAYERS = ((1.0, 0.06), (0.72, 0.12), (0.5, 0.2), (0.5, 0.26), (0.3, 0.34))
 
 
 def one_record() -> tuple[np.ndarray, np.ndarray]:
-    """Return the three leads (3, T) and the nine images (9, S, S) of the first normal practice record."""
+    """Return the three leads (3, T) of the gallery's normal practice record, as recorded, and its images (9, S, S)."""
     root = practice.data_root()
-    table = ptbxl.read_table(root)
-    normal = table[table["labelled"] & ~table[list(ptbxl.CLASSES)].any(axis=1)].iloc[:1]
-    x = signals.preprocess(ptbxl.read_signals(root, normal))[..., : SECONDS * SAMPLING_RATE]
-    return x[0], render.render(x)[0]
+    record = ptbxl.read_signals(root, ptbxl.read_table(root).loc[[RECORD]])[..., : SECONDS * SAMPLING_RATE]
+    return signals.select_leads(record)[0], render.render(signals.preprocess(record))[0]
 
 
 def draw_leads(axes: list[Axes], x: np.ndarray) -> None:
