@@ -24,7 +24,7 @@ _ROOMS = {
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
-        *("stacking", "explain", "plots", "report_page"),
+        *("stacking", "sanity", "explain", "plots", "report_page"),
     ),
     "course": ("exercises", "interactive"),
 }

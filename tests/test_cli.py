@@ -562,7 +562,7 @@ def test_ctrl_c_ends_with_130_and_a_line_of_advice(
 
     monkeypatch.setenv("ECGCOURSE_DATA", str(practice_root))
     monkeypatch.chdir(tmp_path)
-    for module, name in ((practice, "_make_chunk"), (tiff, "_write_tiff"), (training, "train_one_epoch")):
+    for module, name in ((practice, "_write_chunk"), (tiff, "_write_tiff"), (training, "train_one_epoch")):
         monkeypatch.setattr(module, name, interrupted)
     assert command(*words) == 130
     error = capsys.readouterr().err
@@ -749,7 +749,8 @@ def test_skipping_may_not_lose_everything_or_a_class(
         (data / f"{name}.hea").unlink()
     words = ("train", data, *QUICK, "--skip-bad", "--out", tmp_path / "run")
     assert "none is left that is HYP" in refusal(capsys, *words)
-    shutil.rmtree(data / "records100")
+    for folder in ("records100", "records500"):
+        shutil.rmtree(data / folder)
     assert "none of the" in refusal(capsys, *words)
     assert "none of the" in refusal(capsys, "images", data, tmp_path / "out", "--skip-bad")
     assert [path.name for path in tmp_path.iterdir() if path.name != "out"] == ["data"]
