@@ -2,9 +2,9 @@
 
 The same numbers as :mod:`ecgcourse.images.signals` and :mod:`ecgcourse.images.render`, for records of one length: the
 band-pass is linear, so for T samples it is one matrix (T, T), made by filtering an identity matrix with SciPy's own
-filter. A grey level is cut off to a whole number, and where it is all but one, the last bit of the arithmetic decides;
-hence the images follow :mod:`ecgcourse.images.fused` operation by operation, in float64 that is rounded to float32 where
-that rounds.
+filter. A grey level is cut off to a whole number, and where it is all but one, the last bit of the arithmetic decides.
+Hence the images follow :mod:`ecgcourse.images.fused` operation by operation, in float64 that is rounded to float32
+wherever its numbers are.
 """
 
 from collections.abc import Sequence
