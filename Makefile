@@ -107,7 +107,7 @@ colab: $(FOR_TEST)
 	@$(BIN)/python -m tools.colab
 
 pins: $(FOR_TEST)
-	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test --extra formats \
+	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test --extra formats --extra onnx \
 	    --custom-compile-command "make pins" --output-file constraints.txt pyproject.toml
 
 address: $(FOR_BOOK)

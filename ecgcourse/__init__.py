@@ -19,7 +19,7 @@ _ROOMS = {
     "images": ("signals", "fields", "fused", "fused_gpu", "render"),
     "models": (),
     "learning": (
-        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "own_sets", "datasets"),
+        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "own_sets", "datasets", "traced"),
         *("distributed", "losses", "progress", "runs", "sources", "training"),
     ),
     "analysis": (
@@ -28,7 +28,7 @@ _ROOMS = {
     ),
     "course": ("exercises", "interactive"),
 }
-_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge")
+_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_export", "export")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 

@@ -38,6 +38,7 @@ EXAMPLES = """examples:
   python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse compare runs/first runs/second         tell whether one is better
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
+  python -m ecgcourse export runs/first first.onnx           take it along in one file
 """
 
 
@@ -217,6 +218,14 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     _option(parser, "--device", "auto", "as for `train`")
 
 
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="folder that `train` wrote, or a checkpoint in it")
+    words = "file to write: .pt2 for PyTorch; .onnx for ONNX Runtime, which needs ecgcourse[onnx]"
+    parser.add_argument("out", metavar="OUT", help=words)
+    words = "a PTB-XL folder, with whose records file and network are compared (default: as for `train`)"
+    parser.add_argument("--data", metavar="DATA", help=words)
+
+
 def _option(
     parser: argparse.ArgumentParser,
     flag: str,
@@ -366,6 +375,12 @@ COMMANDS = {
         "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv",
         "stopped; nothing was written",
         _predict_options,
+    ),
+    "export": (
+        "write a trained network into one file that needs no more of this package: millivolts in, probabilities out",
+        "python -m ecgcourse export runs/first first.onnx --data PTB-XL",
+        "stopped; nothing was written",
+        _export_options,
     ),
 }
 """What each command does, an example, what it says when it is stopped, and its options."""

@@ -27,6 +27,7 @@ NEEDED = {
     "evaluate": ["run", "--data", "DATA"],
     "compare": ["run"],
     "predict": ["run", "file.csv"],
+    "export": ["run", "out.pt2"],
 }
 WITH_VALUE = [
     (name, action.option_strings[0])

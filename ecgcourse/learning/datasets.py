@@ -91,6 +91,7 @@ __all__ = [
     "noted",
     "recipe_of",
     "seconds_of",
+    "source_rate",
     "to_float",
     "write_images",
 ]
@@ -354,7 +355,7 @@ def _open_records(
 ) -> tuple[RenderedImages | Signals | SignalsAndImages, pd.DataFrame]:
     """The dataset of one partition of a PTB-XL folder, and the rows of the table that it is made of."""
     (table, n_unlabelled), bad = _records(data, partition, task), pd.DataFrame(columns=list(ptbxl.BAD_COLUMNS))
-    rate = _source_rate(recipe, Path(data), table)
+    rate = source_rate(recipe, Path(data), table)
     if skip_bad:
         whole = table
         voltages, table, bad = ptbxl.read_usable_signals(data, whole, rate, progress=progress)
@@ -388,7 +389,7 @@ def _open_own(
     return dataset
 
 
-def _source_rate(recipe: Recipe, data: Path, table: pd.DataFrame) -> int:
+def source_rate(recipe: Recipe, data: Path, table: pd.DataFrame) -> int:
     """Which of PTB-XL's two sampling rates to make the input of: 100 Hz where it's asked for and there, else 500."""
 
     def there(rate: int) -> bool:
@@ -465,7 +466,7 @@ def _made_of(data: str | os.PathLike, partition: str, recipe: Recipe, task: Task
         "recipe": recipe.to_dict(),
         "task": task.to_dict(),
         "skip_bad": skip_bad,
-        "records": ptbxl.fingerprint(data, table, _source_rate(recipe, Path(data), table)),
+        "records": ptbxl.fingerprint(data, table, source_rate(recipe, Path(data), table)),
         "labels": labels.hexdigest()[:32],
     }
     return json.loads(json.dumps(made_of))
