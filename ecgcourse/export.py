@@ -118,6 +118,8 @@ class MillivoltsToProbabilities(nn.Module):
 def export(classifier: Classifier, out: str | os.PathLike, x: np.ndarray) -> float:
     """Write a classifier into one file, once that file has given the classifier's own probabilities.
 
+    Recurrent networks take minutes: PyTorch goes through every sample.
+
     Parameters
     ----------
     classifier : Classifier
