@@ -24,11 +24,11 @@ _ROOMS = {
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
-        *("stacking", "explain", "plots", "report_page"),
+        *("stacking", "explain", "plots", "quality", "drawings", "answers", "html_page", "report_page", "answers_page"),
     ),
     "course": ("exercises", "interactive"),
 }
-_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge")
+_DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_predict")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 
