@@ -411,7 +411,7 @@ class Classifier:
         Raises
         ------
         DataError, SettingError
-            As :meth:`predict_proba` and :func:`ecgcourse.analysis.explain.over_time`, which refuses crops.
+            As :meth:`predict_proba` and :func:`ecgcourse.analysis.explain.over_time`.
         """
         x = np.asarray(x)
         if x.ndim == 2:

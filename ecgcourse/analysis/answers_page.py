@@ -215,7 +215,13 @@ class _Record:
         words = f"What spoke for {self.target} (red) and against it (blue), by integrated gradients{offset}"
         told = f"Most of what spoke for {self.target} lies at {at}." if at else f"Nothing spoke for {self.target}."
         picture = as_pixels(figure, words, f"The leads that the network sees, coloured. {words}. {told}", 100)
-        return [{"words": f"{told} It is what the network used, not a reason of medicine."}, picture]
+        k = self.classes.index(self.target)
+        asked = (
+            "the class furthest above its threshold" if self.decided[k] else "the class that is nearest to predicted"
+        )
+        asked = "the most probable class" if self.answers.thresholds is None else asked
+        told = f"{self.target} is {asked}. {told} That is what the network used, not a medical reason."
+        return [{"words": told}, picture]
 
     def _quality(self) -> list:
         measured = quality.measure(self.ecg, self.start, self.n_seconds)

@@ -17,6 +17,9 @@ from ecgcourse.records.ptbxl import LEADS
 SECONDS = 10
 """Of a record that are drawn, at most; as on the usual paper."""
 
+DERIVED = ("III", "aVR", "aVL", "aVF")
+"""Leads that follow from I and II."""
+
 
 def paper_and_images(ecg: Ecg, images: ImageRecipe, sampling_rate: float = 100) -> Figure:
     """Draw an ECG on paper, and below it the images that a network would be fed.
@@ -65,8 +68,11 @@ def paper(ecg: Ecg, start: float, n_seconds: float, title: str | None, fed: dict
     DataError
         Every lead has a gap there.
     """
-    if {"I", "II"} <= set(ecg.leads):
-        ecg = with_leads(ecg, [name for name in LEADS if name in ecg.leads or name in ("III", "aVR", "aVL", "aVF")])
+    own = ecg.leads
+    if {"I", "II"} <= set(own):
+        ecg = with_leads(ecg, [name for name in LEADS if name in own or name in DERIVED])
+        derived = [name for name in ecg.leads if name not in own]
+        title = f"{title}; {', '.join(derived)} from I and II" if derived and title else title
     first = round(start * ecg.sampling_rate)
     part = ecg.signal[:, first : first + round(n_seconds * ecg.sampling_rate)]
     whole = np.isfinite(part).all(axis=1)

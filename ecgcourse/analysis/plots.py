@@ -171,8 +171,13 @@ def paper(
         ]
     if fed is None:
         return _on_paper(rows, fs, title, synthetic)
-    figure = _on_paper(rows, fs, title, synthetic, below=_images_height(len(fed["names"])) + 0.6)
+    below = _images_height(len(fed["names"])) + 0.2
+    figure = _on_paper(rows, fs, title, synthetic, below)
     _draw_images(figure, **fed)
+    words = "What a network is fed: the images of the filtered and scaled signals at their left"
+    figure.text(
+        _PULSE_X / _MM_PER_INCH / figure.get_figwidth(), (below - 0.12) / figure.get_figheight(), words, va="top"
+    )
     return figure
 
 
@@ -1211,6 +1216,8 @@ def _on_paper(
 ) -> Figure:
     """A figure with these rows on paper, and some inches of room below it."""
     baselines, height = _stack_rows(rows)
+    # A title has room above the name of a lead that is all the row.
+    height += 0 if len(rows[0]) > 1 else _LARGE_BOX
     right = round(max(x[-1] for row in rows for _, x, _ in row) + _MM_PER_S / fs, 3)
     figure, ax = _blank_paper(max(right, _LEAST_WIDTH) + 5, height, below)
     for row, baseline in zip(rows, baselines, strict=True):

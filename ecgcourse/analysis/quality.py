@@ -64,8 +64,12 @@ def in_words(ecg: Ecg, measured: pd.DataFrame) -> list[str]:
     }
     for word, sentence in sentences.items():
         leads = [name for name, words in measured["words"].items() if word in words.split(", ")]
-        points += [sentence.format(", ".join(leads))] if leads else []
+        points += [sentence.format(_listed(leads, len(measured)))] if leads else []
     return points or ["Nothing is missing, flat, wandering or noisy."]
+
+
+def _listed(leads: list[str], n_leads: int) -> str:
+    return "all leads" if len(leads) == n_leads > 1 else ", ".join(leads)
 
 
 def _of_lead(x: np.ndarray, rate: float) -> tuple[float, float, float, str]:

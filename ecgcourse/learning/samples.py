@@ -283,9 +283,13 @@ def cropped(x: torch.Tensor, crop: int | None, recipe: ImageRecipe | SignalRecip
         return x if crop is None and not index.augmentation.roll else _cut_out(x, starts, crop or x.shape[-1])
     if crop is None:
         return x
-    n_crops = recipe.eval_crops
-    starts = torch.linspace(0, last, n_crops).round().long() if n_crops > 1 else torch.tensor([last // 2])
-    return _cut_out(x.repeat_interleave(n_crops, dim=0), starts.repeat(len(x)), crop)
+    starts = crop_starts(last, recipe.eval_crops)
+    return _cut_out(x.repeat_interleave(len(starts), dim=0), starts.repeat(len(x)), crop)
+
+
+def crop_starts(last: int, n_crops: int) -> torch.Tensor:
+    """Where the crops of a judged record begin, (V,) from sample 0 to the `last` one that leaves room for a crop."""
+    return torch.linspace(0, last, n_crops).round().long() if n_crops > 1 else torch.tensor([last // 2])
 
 
 def amplified(x: torch.Tensor, index: Index) -> torch.Tensor:
