@@ -1,5 +1,6 @@
 """What a network said to ECGs, one section each, in one page of HTML that asks no other place for anything."""
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,7 +20,7 @@ from ecgcourse.analysis.html_page import (
     fed,
     render,
 )
-from ecgcourse.errors import EcgCourseError
+from ecgcourse.errors import EcgCourseError, EcgCourseWarning
 from ecgcourse.learning import datasets
 from ecgcourse.records import own_files
 from ecgcourse.records.own_files import Ecg
@@ -73,11 +74,11 @@ def make(
         parts = [Table("Files that are left out", ("file", "reason"), rows, words=True)]
         sections.append(Section("bad-files", "Files that couldn't be used", parts))
     sections += [_network(facts, answers, model), _limits(answers)]
-    warnings = [("No medical device.", "For teaching and research; nobody's treatment may depend on this page.")]
+    at_the_top = [("No medical device.", "For teaching and research; nobody's treatment may depend on this page.")]
     if answers.network["learned_from"]["synthetic"]:
         words = "A program made the records that this network learned from; of patients it knows nothing."
-        warnings.append(("Learned from synthetic records.", words))
-    return render(title, sections, warnings)
+        at_the_top.append(("Learned from synthetic records.", words))
+    return render(title, sections, at_the_top)
 
 
 def _overview(answers: Answers) -> Section:
@@ -117,7 +118,10 @@ class _Record:
         k = int(np.argmax(answer.probabilities - limits))
         self.target, self.window = self.classes[k], int(np.argmax(answer.of_windows[:, k]))
         self.start, self.n_seconds = float(answer.starts[self.window]), seconds_of(model)
-        needed = own_files.with_leads(ecg, model.recipe.leads)
+        with warnings.catch_warnings():
+            # Of leads that are taken for others, which was said when the network was asked.
+            warnings.simplefilter("ignore", EcgCourseWarning)
+            needed = own_files.with_leads(ecg, model.recipe.leads)
         first = round(self.start * ecg.sampling_rate)
         x = needed.signal[:, first : first + round(self.n_seconds * ecg.sampling_rate)]
         self.x, self.leads = x, needed.leads
@@ -141,7 +145,7 @@ class _Record:
         facts["windows"] = f"{windows} of {self.n_seconds:g} s" + (f"; {left_out} left out, with gaps" * bool(left_out))
         derived = [name for name in self.leads if name not in ecg.leads]
         if derived:
-            facts["derived from other leads"] = ", ".join(derived)
+            facts["leads taken from others"] = ", ".join(derived)
         if drawings.is_synthetic(ecg):
             facts["synthetic"] = "a program made this record; it is nobody's"
         return facts
@@ -210,8 +214,8 @@ class _Record:
             figure, found = explained(self.model, dataset, 0, self.target)
         except EcgCourseError as error:
             return [{"words": f"Isn't shown: {error}"}]
-        at = _strongest(found.sum(axis=0), recipe.sampling_rate)
-        offset = f"; second 0 is second {self.start:g} of the record" if self.start else ""
+        at = _strongest(found.sum(axis=0), recipe.sampling_rate, self.start)
+        offset = f"; second 0 of the picture is second {self.start:g} of the record" if self.start else ""
         words = f"What spoke for {self.target} (red) and against it (blue), by integrated gradients{offset}"
         told = f"Most of what spoke for {self.target} lies at {at}." if at else f"Nothing spoke for {self.target}."
         picture = as_pixels(figure, words, f"The leads that the network sees, coloured. {words}. {told}", 100)
@@ -236,12 +240,13 @@ class _Record:
         return [{"points": quality.in_words(self.ecg, measured)}, Table(caption, heads, rows)]
 
 
-def _strongest(x: np.ndarray, rate: float, most: int = 3) -> str:
-    """Where the moments begin and end that have the largest positive sums, in the order of time."""
+def _strongest(x: np.ndarray, rate: float, start: float, most: int = 3) -> str:
+    """When the moments begin and end that have the largest positive sums, in the order of time; x begins at `start`."""
     length = max(1, round(MOMENT * rate))
     sums = x[: len(x) // length * length].reshape(-1, length).sum(axis=1)
     best = sorted(place for place in np.argsort(-sums)[:most] if sums[place] > 0)
-    return ", ".join(f"{place * length / rate:g} to {(place + 1) * length / rate:g} s" for place in best)
+    ends = [start + np.array([place, place + 1]) * length / rate for place in best]
+    return ", ".join(f"{begin:g} to {end:g} s" for begin, end in ends)
 
 
 def _network(facts: Mapping[str, object], answers: Answers, model: nn.Module) -> Section:

@@ -295,7 +295,7 @@ def attribution(
     ax.set_xlim(start, end)
     ax.set_xlabel("time (s)")
     figure.align_ylabels()
-    figure.colorbar(scale, ax=list(axes[:, 0]), label=label, aspect=30, pad=0.01)
+    figure.colorbar(scale, ax=list(axes[:, 0]), label=label, aspect=max(30, 10 * len(names)), pad=0.01)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
