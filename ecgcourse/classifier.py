@@ -14,7 +14,7 @@ from scipy.special import expit, logit, softmax
 from torch import nn
 from torch.utils.data import Dataset
 
-from ecgcourse.analysis import calibration, evaluation, explain
+from ecgcourse.analysis import answers, calibration, evaluation, explain
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import DataError, SettingError, shown
 from ecgcourse.learning import datasets, metrics, own_sets, runs, training
@@ -300,43 +300,43 @@ class Classifier:
         DataError, SettingError
             As :func:`ecgcourse.records.own_files.read` and :meth:`predict_proba`.
         """
-        paths, frames, bad = own_files.find(files), [], {}
-        for path in progress_bar(progress, delay=2, iterable=paths, desc="predicting", unit="file"):
+        said = self.ask_files(files, sampling_rate, unit, skip_bad, progress)
+        if not said.files:
+            bad = said.bad_files
+            raise DataError(f"none of the {len(bad)} files can be used; the first: {next(iter(bad.values()))}")
+        return said.to_frame(windows)
+
+    def ask_files(
+        self,
+        files: str | os.PathLike | Iterable[str | os.PathLike],
+        sampling_rate: float | None = None,
+        unit: str | None = None,
+        skip_bad: bool = False,
+        progress: bool | None = None,
+    ) -> answers.Answers:
+        """As :meth:`predict_files`, with what the numbers rest on; one of which :mod:`ecgcourse.analysis.answers_page`
+        makes a page. That none of the files can be used is no error if `skip_bad` is given.
+        """
+        said = answers.Answers(self.task, self.thresholds, answers.about(self.model))
+        for path in progress_bar(progress, delay=2, iterable=own_files.find(files), desc="predicting", unit="file"):
             try:
-                starts, probabilities = self._ask_file(path, sampling_rate, unit, windows)
+                said.files.append(self._ask_file(path, sampling_rate, unit))
             except (DataError, SettingError) as error:
                 if not skip_bad:
                     raise
-                bad[str(path)] = str(error)
-                continue
-            frames.append(self._rows({"file": str(path)} | ({"start": starts} if windows else {}), probabilities))
-        if not frames:
-            raise DataError(f"none of the {len(paths)} files can be used; the first: {next(iter(bad.values()))}")
-        joined = pd.concat(frames, ignore_index=True)
-        joined.attrs["bad_files"] = bad
-        return joined
+                said.bad_files[str(path)] = str(error)
+        return said
 
-    def _rows(self, begin: dict, probabilities: np.ndarray) -> pd.DataFrame:
-        """Rows of a table that begin with some columns: probabilities, (M, K), and what they decide."""
-        frame = pd.DataFrame(begin, index=range(len(probabilities)))
-        frame[list(self.task.classes)] = probabilities
-        decided = metrics.decide(probabilities, self._thresholds, self.task.is_multiclass)
-        frame[[f"predicted_{name}" for name in self.task.classes]] = decided
-        return frame
-
-    def _ask_file(
-        self, path: Path, sampling_rate: float | None, unit: str | None, each: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Where windows begin, (W,) in s, and probabilities (W, K); one row for all of them unless `each` is asked."""
+    def _ask_file(self, path: Path, sampling_rate: float | None, unit: str | None) -> answers.Answer:
         ecg = own_files.with_leads(own_files.read(path, sampling_rate, unit), self.recipe.leads)
-        found = own_files.windows(ecg, getattr(self.model, "seconds", None) or own_sets.USUAL_SECONDS)
-        probabilities = self.predict_proba(found.signals, ecg.sampling_rate, ecg.leads)
-        if each or len(probabilities) == 1:
-            return found.starts, probabilities
-        with np.errstate(divide="ignore"):
-            logits = np.log(probabilities) if self.task.is_multiclass else logit(probabilities)
-        mean = logits.mean(axis=0, keepdims=True)
-        return found.starts[:1], softmax(mean, axis=1) if self.task.is_multiclass else expit(mean)
+        found = own_files.windows(ecg, answers.seconds_of(self.model))
+        said = mean = self.predict_proba(found.signals, ecg.sampling_rate, ecg.leads)
+        if len(said) > 1:
+            with np.errstate(divide="ignore"):
+                logits = np.log(said) if self.task.is_multiclass else logit(said)
+            mean = logits.mean(axis=0, keepdims=True)
+            mean = softmax(mean, axis=1) if self.task.is_multiclass else expit(mean)
+        return answers.Answer(str(path), found.starts, said, mean[0], found.left_out)
 
     def evaluate(self, dataset: Dataset, batch_size: int = 64, **options) -> evaluation.Report:
         """Judge the network on a dataset.
@@ -442,7 +442,7 @@ class Classifier:
         Raises
         ------
         DataError, SettingError
-            As :meth:`predict_proba` and :func:`ecgcourse.analysis.explain.over_time`, which refuses crops.
+            As :meth:`predict_proba` and :func:`ecgcourse.analysis.explain.over_time`.
         """
         x = np.asarray(x)
         if x.ndim == 2:

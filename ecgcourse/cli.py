@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgcourse import cli_export, cli_judge
+from ecgcourse import cli_export, cli_judge, cli_predict
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_judge import describe, left_out, save_figure, title
 from ecgcourse.cli_words import parse
@@ -130,7 +130,17 @@ def import_original(options: argparse.Namespace) -> None:
 
 
 def write_images(options: argparse.Namespace) -> None:
-    """Write images as TIFF files and print where they are."""
+    """Write images as TIFF files, or draw ECGs with theirs, and print where they are."""
+    if cli_predict.is_drawing(options.out):
+        _list_left_out(*cli_predict.draw(options))
+        return
+    if len(options.files) > 1:
+        raise SettingError(
+            f"{options.out} gets the images of one PTB-XL folder, but {len(options.files)} are named; to draw single "
+            f"ECGs, let OUT end in one of {', '.join(cli_predict.DRAWINGS)}"
+        )
+    options.data = next(iter(options.files), None)
+    # PyTorch takes seconds to import, which nobody who asks for --help should wait for.
     from ecgcourse.learning import datasets
 
     partitions = tuple(FOLDS) if options.partition == "all" else (options.partition,)
@@ -206,22 +216,15 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Ask a trained network about files of ECGs; print or write a table of probabilities."""
-    from ecgcourse.classifier import Classifier
+    """Ask a trained network about files of ECGs; print or write probabilities, or a page about each record."""
+    _list_left_out(*cli_predict.predict(options))
 
-    classifier = Classifier.load(options.run, options.device)
-    settings = {"sampling_rate": options.sampling_rate, "unit": options.unit, "windows": options.windows}
-    table = classifier.predict_files(options.files, **settings, skip_bad=True, progress=_progress(options))
-    if options.csv:
-        with atomic_write(Path(options.csv)) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
-    else:
-        print(table.to_csv(index=False, lineterminator="\n", float_format="%.4f"), end="")
-    bad = table.attrs["bad_files"]
-    for reason in bad.values():
+
+def _list_left_out(n_used: int, bad: Sequence[str]) -> None:
+    for reason in bad:
         _tell(f"warning: left out {reason}")
     if bad:
-        raise DataError(f"{len(bad)} of {len(bad) + table['file'].nunique()} files couldn't be used; see above")
+        raise DataError(f"{len(bad)} of {len(bad) + n_used} files couldn't be used; see above")
 
 
 COMMANDS = {

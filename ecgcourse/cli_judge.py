@@ -133,7 +133,7 @@ def write_report(
     report: "Report",
 ) -> None:
     """Write the page of ``evaluate --report``: of a PTB-XL folder with baselines, subgroups and the worst records."""
-    from ecgcourse.analysis import report_page
+    from ecgcourse.analysis import html_page, report_page
     from ecgcourse.records import ptbxl
 
     run, compared = Path(options.run), None
@@ -154,7 +154,7 @@ def write_report(
     }
     heading = f"{run.name} on {data.name}, {options.partition}"
     page = report_page.make(heading, facts, said, report, model, dataset, data if whole else None, compared)
-    report_page.write(options.report, page)
+    html_page.write(options.report, page)
 
 
 def left_out(opened: "Sequence[AnyDataset]", task: Task) -> str:

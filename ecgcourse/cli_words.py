@@ -38,6 +38,7 @@ EXAMPLES = """examples:
   python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse compare runs/first runs/second         tell whether one is better
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
+  python -m ecgcourse images mine.hea mine.png               draw one: paper and nine images
   python -m ecgcourse export runs/first first.onnx           take it along in one file
 """
 
@@ -137,8 +138,14 @@ def _import_original_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _images_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", nargs="?", help="a PTB-XL folder (default: as for `train`)")
-    parser.add_argument("out", metavar="OUT", help="gets one folder per partition")
+    words = "a PTB-XL folder (default: as for `train`); for a drawing, ECGs, and folders in which all are looked for"
+    parser.add_argument("files", metavar="DATA", nargs="*", help=words)
+    words = (
+        "gets one folder per partition; if it ends in .png, .pdf or .svg, a drawing of each ECG: paper, and the images "
+        "of it (of several ECGs: OUT-NAME.png)"
+    )
+    parser.add_argument("out", metavar="OUT", help=words)
+    parser.add_argument("--unit", choices=("mV", "uV"), help="for drawings, of files that don't tell theirs")
     _option(parser, "--partition", "train", "records to write", choices=(*FOLDS, "all"))
     _add_skip_bad(parser, "OUT/PARTITION/bad_records.csv")
     _add_task(parser)
@@ -211,6 +218,10 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote, or a checkpoint in it")
     parser.add_argument("files", metavar="FILE", nargs="+", help="ECGs, and folders in which all are looked for")
     parser.add_argument("--csv", metavar="OUT", help="write the table into a file rather than print it")
+    words = "write it as JSON, with thresholds, calibration, what the network learned from; print that without OUT.json"
+    parser.add_argument("--json", metavar="OUT.json", nargs="?", const="-", type=_json_file, help=words)
+    words = "write one page of HTML: of each record paper, probabilities, images, which seconds mattered, quality"
+    parser.add_argument("--report", metavar="OUT.html", help=words)
     parser.add_argument("--windows", action="store_true", help="a row for each window of a longer record")
     rate = "in Hz, of files that don't tell theirs"
     parser.add_argument("--sampling-rate", metavar="HZ", type=_hertz, help=rate)
@@ -272,7 +283,8 @@ def _add_recipe(parser: argparse.ArgumentParser, kinds: dict[str, type]) -> None
         if name == "images":
             words = "short for --images.size"
             group.add_argument("--size", dest="images.size", type=_as_int, default=argparse.SUPPRESS, help=words)
-    group.add_argument("--sampling-rate", metavar="HZ", type=_hertz, help="of the records (default: 100)")
+    words = "of the records (default: 100)" + ("" if "signals" in kinds else "; for drawings, of files without theirs")
+    group.add_argument("--sampling-rate", metavar="HZ", type=_hertz, help=words)
     if "signals" in kinds:
         words = "short for --signals.leads, or --images.leads of a model without signals"
         group.add_argument("--leads", metavar="LEADS", type=_leads, help=words)
@@ -307,6 +319,15 @@ def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Call
 
 
 _seconds = _number(float, lambda number: is_real(number, 0), "a number above 0")
+
+
+def _json_file(text: str) -> str:
+    # Else `--json mine.hea` would take an ECG for the file to write.
+    if text != "-" and not text.lower().endswith(".json"):
+        raise argparse.ArgumentTypeError(f"{shown(text)} doesn't end in .json; name the ECGs before --json")
+    return text
+
+
 _hertz = _number(float, lambda number: is_real(number, 0), "a number above 0")
 
 
@@ -341,8 +362,8 @@ COMMANDS = {
         _import_original_options,
     ),
     "images": (
-        "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …",
-        "python -m ecgcourse images PTB-XL my-images --partition all",
+        "write the images as TIFF files: OUT/train/images/0.tif, …, OUT/train/labels/0.npy, …; or draw ECGs",
+        "python -m ecgcourse images PTB-XL my-images --partition all\n  python -m ecgcourse images mine.hea mine.png",
         GOES_ON,
         _images_options,
     ),
@@ -372,7 +393,7 @@ COMMANDS = {
     ),
     "predict": (
         "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
-        "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv",
+        "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv --report answers.html",
         "stopped; nothing was written",
         _predict_options,
     ),

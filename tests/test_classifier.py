@@ -107,18 +107,22 @@ def test_what_is_no_ecg_is_refused(change, words: str, asked: tuple[ecg.Classifi
         classifier.predict_proba(x, leads=[*ecg.LEADS[:-1], "X"])
 
 
-def test_explanations_add_up_to_the_logit(practice_root: Path):
-    """Integrated gradients are complete (Sundararajan et al. 2017): here from a record of zeros."""
+@pytest.mark.parametrize(("crop", "eval_crops"), [(None, 1), (400, 1), (400, 4)])
+def test_explanations_add_up_to_the_logit(practice_root: Path, crop: int | None, eval_crops: int):
+    """Integrated gradients are complete (Sundararajan et al. 2017): here from a record of zeros, also over crops."""
     torch.manual_seed(0)
-    recipe = ecg.Recipe(signals=ecg.SignalRecipe(scaling="millivolt"))
+    recipe = ecg.Recipe(signals=ecg.SignalRecipe(scaling="millivolt", crop=crop, eval_crops=eval_crops))
     classifier = ecg.Classifier(models.create("cnn1d", recipe, ["a", "b"], filters=4), device="cpu")
     x = ptbxl.read_signals(practice_root, ptbxl.read_table(practice_root)[:2])
     found = classifier.explain(x, "b", steps=200)
     assert found.shape == (2, 3, 1000)
     logits = np.log(classifier.predict_proba(x) / (1 - classifier.predict_proba(x)))[:, 1]
     with torch.inference_mode():
-        start = classifier.model(torch.zeros(1, 3, 1000))[0, 1].item()
+        start = classifier.model(torch.zeros(1, 3, crop or 1000))[0, 1].item()
     np.testing.assert_allclose(found.sum(axis=(1, 2)), logits - start, atol=0.02)
+    if (crop, eval_crops) == (400, 1):
+        # The one in the middle.
+        assert found[..., :300].any() == found[..., 700:].any() == 0 and found[..., 300:700].any()
 
 
 # --- labels of any kind

@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_pages import Page
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
@@ -118,36 +117,6 @@ def test_a_damaged_calibration_is_refused(runs, tmp_path, numbers):
         training.load_checkpoint(tmp_path / "best.pt")
 
 
-class Page(HTMLParser):
-    """What a page holds, and whether its tags are nested as they should be."""
-
-    VOID = ("meta", "img", "br", "link", "input")
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.words, self._open = [], [], []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, *names: str) -> list[dict]:
-        return [attributes for tag, attributes in self.tags if tag in names]
-
-
 @pytest.fixture(scope="module")
 def page(root: Path, runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Page:
     out = tmp_path_factory.mktemp("report") / "page.html"
@@ -156,27 +125,13 @@ def page(root: Path, runs: list[Path], tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_the_page_of_a_report_asks_no_other_place(page):
-    for attributes in (attributes for _, attributes in page.tags):
-        for name in ("src", "href", "xlink:href", "action", "data"):
-            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), attributes
-        assert not any(name.startswith("on") for name in attributes)
-    assert not page.all("script", "link", "iframe", "object")
-    assert "url(http" not in "".join(page.words) and "@import" not in "".join(page.words)
+    page.check_that_it_asks_no_other_place()
 
 
 def test_the_page_can_be_read_without_eyes(page):
-    assert page.all("html") == [{"lang": "en"}]
-    assert len(page.all("h1")) == 1 and len(page.all("title")) == 1
-    assert len(page.all("h2")) == len(page.all("section")) >= 6
-    assert all(each.get("scope") in ("row", "col") for each in page.all("th"))
-    assert len(page.all("caption")) == len(page.all("table")) >= 6
-    assert all(each["alt"] for each in page.all("img")) and page.all("img")
-    drawn = [each for each in page.all("svg")]
-    assert len(drawn) == 4 and all(each["role"] == "img" and each["aria-label"] for each in drawn)
-    ids = Counter(attributes["id"] for _, attributes in page.tags if "id" in attributes)
-    assert ids.most_common(1)[0][1] == 1
-    for each in page.all("a", "use"):
-        assert (each.get("href") or each.get("xlink:href")).removeprefix("#") in ids
+    page.check_that_it_can_be_read_without_eyes()
+    assert len(page.all("section")) >= 6 and len(page.all("table")) >= 6 and page.all("img")
+    assert len(page.all("svg")) == 4
 
 
 def test_the_page_says_what_the_command_line_says(page, runs):

@@ -447,11 +447,7 @@ def test_bad_data(call, words):
         call(model, *batch(model))
 
 
-def test_images_that_do_not_say_what_they_show_are_refused(records):
-    for crops in (1, 2):
-        cropped = datasets.from_arrays(*records, size=32, images=datasets.ImageRecipe(crop=64, eval_crops=crops))
-        with pytest.raises(SettingError, match="crops"):
-            explain.over_time(small("compact"), cropped, [0], "MI")
+def test_signals_and_images_of_different_leads_are_refused(records):
     recipe = signals.SignalRecipe(leads=("I", "II", "V1", "V2"), scaling="millivolt")
     both = datasets.from_arrays(*records, size=32, signals=recipe)
     with pytest.raises(SettingError, match="different leads"):

@@ -20,7 +20,8 @@ from ecgcourse.analysis.sanity import Localisation, check_finite, localisation, 
 from ecgcourse.errors import DataError, SettingError, brief, shown
 from ecgcourse.images.fields import FIELDS, taps
 from ecgcourse.learning.datasets import Index, RenderedImages, Signals, SignalsAndImages, to_float
-from ecgcourse.learning.training import Inputs, in_evaluation_mode
+from ecgcourse.learning.samples import crop_starts
+from ecgcourse.learning.training import Inputs, crops_side_by_side, in_evaluation_mode
 from ecgcourse.recipe import class_names
 
 __all__ = [
@@ -265,13 +266,14 @@ def over_time(
     Returns
     -------
     (B, L, T) float64 array
-        With signals and images, the sum of what both got.
+        With signals and images, the sum of what both got. Of crops, whose logits are averaged, each is explained by
+        itself and put back at its place; samples between them get nothing.
 
     Raises
     ------
     SettingError
-        An unknown method; crops, or images from files, which don't say which samples they show; signals and
-        images of different leads; also as the method does.
+        An unknown method; images from files, which don't say which samples they show; signals and images of
+        different leads; also as the method does.
     """
     if method not in METHODS:
         raise SettingError(f"over_time: method={method!r} isn't allowed; it must be {' or '.join(METHODS)}")
@@ -280,9 +282,10 @@ def over_time(
     rows = torch.arange(len(dataset))[rows].reshape(-1)
     batches = []
     for batch in rows.split(batch_size):
-        found = METHODS[method](model, dataset[batch][0], target, **settings)
+        inputs = crops_side_by_side(dataset[batch][0])
+        found = METHODS[method](model, inputs[0] if len(inputs) == 1 else inputs, target, **settings)
         found = found if isinstance(found, tuple) else (found,)
-        batches.append(sum(_in_time(part, maps, spread) for part, maps in zip(parts, found, strict=True)))
+        batches.append(sum(_in_time(part, maps, spread, len(batch)) for part, maps in zip(parts, found, strict=True)))
     return np.concatenate(batches)
 
 
@@ -406,19 +409,28 @@ def _checked_maps(outputs: list[tuple[str, torch.Tensor]], name: str, x: torch.T
 
 def _check_parts(parts: Sequence[RenderedImages | Signals]) -> None:
     for part in parts:
-        if not isinstance(part, RenderedImages | Signals) or part.recipe.crop:
-            raise SettingError("over_time: crops, or images from files, don't say which samples they show")
+        if not isinstance(part, RenderedImages | Signals):
+            raise SettingError("over_time: images from files don't say which samples they show; render them")
     if len({part.signals.shape[1] for part in parts}) > 1:
         raise SettingError("over_time: signals and images are of different leads; explain them apart")
 
 
-def _in_time(part: RenderedImages | Signals, maps: Maps, spread: str) -> NDArray[np.float64]:
+def _in_time(part: RenderedImages | Signals, maps: Maps, spread: str, n_records: int) -> NDArray[np.float64]:
     """Attributions of one input, or maps that all of its channels share, as (B, L, T)."""
     n_leads, n_samples = part.signals.shape[1:]
+    length = part.recipe.crop or n_samples
     if isinstance(part, Signals):
-        return _shared_out(maps, n_leads)
-    fields = part.recipe.fields
-    return to_time(_shared_out(maps, n_leads * len(fields)), n_samples, fields, spread)
+        found = _shared_out(maps, n_leads)
+    else:
+        fields = part.recipe.fields
+        found = to_time(_shared_out(maps, n_leads * len(fields)), length, fields, spread)
+    found = found.reshape(n_records, -1, n_leads, length)
+    n_crops = found.shape[1]
+    whole = np.zeros((n_records, n_leads, n_samples))
+    starts = crop_starts(n_samples - length, n_crops).tolist()
+    for crop, start in enumerate(starts):
+        whole[..., start : start + length] += found[:, crop] / n_crops
+    return whole
 
 
 def _shared_out(maps: Maps, n_channels: int) -> Maps:

@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import welch
@@ -69,6 +70,7 @@ _PULSE_X = 2.5  # mm from the left edge
 _TRACE_X = 12.5  # mm from the left edge, where second 0 is
 _LEAD_NAME_SPACE = 6  # mm above a trace
 _ROW_LIMIT = 50  # mm above and below a baseline that a row may claim: 5 mV
+_LEAST_WIDTH = 200  # mm; of what stands below the traces
 _SMALL_BOX, _LARGE_BOX = 1, 5
 _PAPER_DPI = 4 * _MM_PER_INCH  # whole pixels per mm, or the boxes would look uneven
 _SYNTHETIC = "SYNTHETIC: made by a program, no patient"
@@ -124,15 +126,58 @@ def ecg_paper(record: ArrayLike, fs: float, title: str | None = None, synthetic:
             f"record has {record.shape[1]} samples, {record.shape[1] / fs:g} s at {fs:g} Hz; ECG paper shows "
             f"{_PAPER_SECONDS} s: give a longer record, or check the sampling rate"
         )
-    rows = [_paper_row(record, fs, names, _COLUMN_SECONDS) for names in _PAPER_LAYOUT]
-    rows.append(_paper_row(record, fs, (_RHYTHM_LEAD,), _PAPER_SECONDS))
-    baselines, height = _stack_rows(rows)
-    figure, ax = _blank_paper(_TRACE_X + _PAPER_SECONDS * _MM_PER_S + 5, height)
-    for row, baseline in zip(rows, baselines, strict=True):
-        _draw_pulse(ax, baseline)
-        for name, x, y in row:
-            _draw_paper_lead(ax, name, x, y, baseline)
-    _annotate_paper(ax, height, fs, title, synthetic)
+    return _on_paper(_rows_of_twelve(record, fs), fs, title, synthetic)
+
+
+@_figure
+def paper(
+    record: ArrayLike,
+    fs: float,
+    names: Sequence[str] = LEADS,
+    title: str | None = None,
+    synthetic: bool = False,
+    fed: dict[str, Any] | None = None,
+) -> Figure:
+    """Draw any ECG on paper, true to scale, and below it the images that a network is fed.
+
+    Twelve leads of 10 s or more are laid out as by `ecg_paper`. Of others, each lead has a row of its own, with all
+    of its samples.
+
+    Parameters
+    ----------
+    record : (L, T) array
+        Signal in mV, one row per name.
+    fs : float
+        Sampling rate in Hz.
+    names : L strings
+    title, synthetic
+        As for `ecg_paper`.
+    fed : dict, optional
+        Arguments of `nine_images` by their names: `images`, `signals`, `fs`, `names`, `mtf_white`, `fields`.
+
+    Raises
+    ------
+    DataError
+        Another shape, a sample that isn't finite; and as `nine_images`.
+    """
+    fs = _sampling_rate(fs)
+    record = _array(record, "record", (len(names), "T"))
+    if set(names) == set(LEADS) and record.shape[1] >= _PAPER_SECONDS * fs:
+        rows = _rows_of_twelve(record[[list(names).index(name) for name in LEADS]], fs)
+    else:
+        rows = [
+            [(name, _TRACE_X + np.arange(len(x)) / fs * _MM_PER_S, x * _MM_PER_MV)]
+            for name, x in zip(names, record, strict=True)
+        ]
+    if fed is None:
+        return _on_paper(rows, fs, title, synthetic)
+    below = _images_height(len(fed["names"])) + 0.2
+    figure = _on_paper(rows, fs, title, synthetic, below)
+    _draw_images(figure, **fed)
+    words = "What a network is fed: the images of the filtered and scaled signals at their left"
+    figure.text(
+        _PULSE_X / _MM_PER_INCH / figure.get_figwidth(), (below - 0.12) / figure.get_figheight(), words, va="top"
+    )
     return figure
 
 
@@ -250,7 +295,7 @@ def attribution(
     ax.set_xlim(start, end)
     ax.set_xlabel("time (s)")
     figure.align_ylabels()
-    figure.colorbar(scale, ax=list(axes[:, 0]), label=label, aspect=30, pad=0.01)
+    figure.colorbar(scale, ax=list(axes[:, 0]), label=label, aspect=max(30, 10 * len(names)), pad=0.01)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
@@ -327,6 +372,7 @@ def nine_images(
     names: Sequence[str] = ("I", "II", "V2"),
     mtf_white: int = 51,
     title: str | None = None,
+    fields: Sequence[str] = FIELDS,
 ) -> Figure:
     """Draw a record's nine images, one row per lead with the signal at its left, columns GAF, MTF, RP.
 
@@ -338,7 +384,7 @@ def nine_images(
     ----------
     images : (9, S, S) uint8 array
         Lead-major, as `render.render` gives them: GAF, MTF, RP of the first lead, then of the second, then
-        of the third.
+        of the third. Of other leads or fields, as many as there are.
     signals : (3, T) array
     fs : float
         Sampling rate of the signals in Hz.
@@ -347,27 +393,17 @@ def nine_images(
     mtf_white : int
         Grey level that is drawn white in the MTF column; 255 shows what the network sees.
     title : str, optional
+    fields : sequence of str
+        The columns.
 
     Raises
     ------
     DataError
         Other shapes or types, a sample that isn't finite, or `mtf_white` outside 1 to 255.
     """
-    fs = _sampling_rate(fs)
-    signals = _array(signals, "signals", (len(names), "T"))
-    images = _grey_images(images, len(names))
-    white = _whites(mtf_white)
-    height = 0.55 + 1.9 * len(names) + (0.5 if title else 0.3)
-    figure = plt.figure(figsize=(_WIDTH, height))
-    axes = _image_rows(figure, len(names))
-    for row, (name, signal) in enumerate(zip(names, signals, strict=True)):
-        _plot_beside(axes[row, 0], signal, fs)
-        axes[row, 0].set_ylabel(f"lead {name}: time (s)")
-        for column, ax in enumerate(axes[row, 1:]):
-            _show(ax, images[row * len(FIELDS) + column], len(signal), fs, 0, white[column])
-    for column, field in enumerate(FIELDS):
-        axes[0, 1 + column].set_title(f"{field}, grey 0 to {white[column]}")
-        axes[-1, 1 + column].set_xlabel("time (s)")
+    height = _images_height(len(names)) + (0.2 if title else 0)
+    figure = plt.figure(figsize=(_images_width(len(fields)), height))
+    _draw_images(figure, images, signals, fs, names, mtf_white, fields)
     if title:
         figure.suptitle(title, y=1 - 0.05 / height, va="top", fontsize=11)
     return figure
@@ -595,6 +631,42 @@ def decision_curve(
 
 
 @_figure
+def probabilities(
+    y_prob: ArrayLike, thresholds: ArrayLike | None, classes: Sequence[str], label: str = "probability"
+) -> Figure:
+    """Draw the probability of each class for one record, as bars, with the thresholds from which it is predicted.
+
+    Parameters
+    ----------
+    y_prob : (K,) array
+    thresholds : (K,) array or None
+        None where the most probable class is predicted.
+    classes : K strings
+    label : str
+        What the scale is.
+
+    Raises
+    ------
+    DataError
+        Other shapes, or numbers that aren't finite.
+    """
+    y_prob = _array(y_prob, "y_prob", (len(classes),))
+    limits = np.full(len(classes), np.inf) if thresholds is None else _array(thresholds, "thresholds", y_prob.shape)
+    predicted = y_prob == y_prob.max() if thresholds is None else y_prob >= limits
+    figure, ax = plt.subplots(figsize=(_WIDTH, 0.9 + 0.36 * len(classes)), layout="constrained")
+    rows = np.arange(len(classes))
+    ax.barh(rows, y_prob, height=0.6, color=[VERMILION if each else SKY_BLUE for each in predicted])
+    if thresholds is not None:
+        ax.vlines(limits, rows - 0.42, rows + 0.42, color=BLACK, linewidth=2)
+    for row, value in enumerate(y_prob):
+        ax.text(1.02, row, f"{value:.3f}", va="center", transform=ax.get_yaxis_transform())
+    ax.set(xlim=(0, 1), xlabel=label, xticks=np.linspace(0, 1, 6))
+    ax.set_yticks(rows, [_label(name) for name in classes])
+    ax.set_ylim(len(classes) - 0.5, -0.5)
+    return figure
+
+
+@_figure
 def confusion_tables(table: ArrayLike, title: str | None = None, classes: Sequence[str] | None = None) -> Figure:
     """Draw one 2 x 2 table per class: counts, and shares of the records in the same row.
 
@@ -804,19 +876,19 @@ def _square(image: ArrayLike, name: str) -> NDArray:
     return image
 
 
-def _grey_images(images: ArrayLike, n_leads: int) -> NDArray[np.uint8]:
-    images = _array(images, "images", (n_leads * len(FIELDS), "S", "S"))
+def _grey_images(images: ArrayLike, n_leads: int, fields: Sequence[str] = FIELDS) -> NDArray[np.uint8]:
+    images = _array(images, "images", (n_leads * len(fields), "S", "S"))
     if images.dtype != np.uint8:
         raise DataError(f"images are {images.dtype}; give the uint8 images that render.render makes")
     _square(images[0], "images[0]")
     return images
 
 
-def _whites(mtf_white: int) -> list[int]:
+def _whites(mtf_white: int, fields: Sequence[str] = FIELDS) -> list[int]:
     """Grey levels that are drawn white, in the order of the fields."""
     if not 1 <= mtf_white <= 255:
         raise DataError(f"mtf_white is {mtf_white}; it is a grey level, 1 to 255")
-    return [mtf_white if field == "MTF" else 255 for field in FIELDS]
+    return [mtf_white if field == "MTF" else 255 for field in fields]
 
 
 def _grey_limits(image: NDArray, limits: tuple[float, float] | None) -> tuple[float, float]:
@@ -880,10 +952,46 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
     return figure.add_axes((left / across, bottom / up, width / across, height / up), **sharing)
 
 
-def _image_rows(figure: Figure, n_rows: int) -> NDArray:
-    """Add axes for each row's signal and images, (n_rows, 1 + 3), with tick labels at the left and below."""
-    side, band, left, bottom, gap = 1.8, 0.6, 0.65, 0.55, 0.1
-    axes = np.empty((n_rows, 1 + len(FIELDS)), dtype=object)
+def _images_height(n_rows: int) -> float:
+    """Inches of what :func:`_draw_images` draws."""
+    return 0.85 + 1.9 * n_rows
+
+
+def _images_width(n_fields: int) -> float:
+    return round(1.5 + 1.9 * n_fields, 3)
+
+
+def _draw_images(
+    figure: Figure,
+    images: ArrayLike,
+    signals: ArrayLike,
+    fs: float,
+    names: Sequence[str],
+    mtf_white: int,
+    fields: Sequence[str],
+) -> None:
+    """Draw a row of images for each lead at the foot of a figure, with the signal at their left."""
+    fs = _sampling_rate(fs)
+    signals = _array(signals, "signals", (len(names), "T"))
+    images = _grey_images(images, len(names), fields)
+    white = _whites(mtf_white, fields)
+    axes = _image_rows(figure, len(names), len(fields))
+    for row, (name, signal) in enumerate(zip(names, signals, strict=True)):
+        _plot_beside(axes[row, 0], signal, fs)
+        axes[row, 0].set_ylabel(f"lead {name}: time (s)")
+        for column, ax in enumerate(axes[row, 1:]):
+            _show(ax, images[row * len(fields) + column], len(signal), fs, 0, white[column])
+    for column, field in enumerate(fields):
+        axes[0, 1 + column].set_title(f"{field}, grey 0 to {white[column]}")
+        axes[-1, 1 + column].set_xlabel("time (s)")
+
+
+def _image_rows(figure: Figure, n_rows: int, n_fields: int) -> NDArray:
+    """Add axes for each row's signal and images, (n_rows, 1 + n_fields), with tick labels at the left and below."""
+    side, band, bottom, gap = 1.8, 0.6, 0.55, 0.1
+    # In the middle of a figure that has more room than they need.
+    left = 0.65 + max(0.0, (figure.get_figwidth() - _images_width(n_fields)) / 2)
+    axes = np.empty((n_rows, 1 + n_fields), dtype=object)
     for row, column in np.ndindex(axes.shape):
         y = bottom + (n_rows - 1 - row) * (side + gap)
         if column == 0:
@@ -1101,6 +1209,12 @@ def _draw_two_by_two(ax: Axes, cells: NDArray) -> None:
     ax.set_yticks([0, 1], ["yes", "no"])
 
 
+def _rows_of_twelve(record: NDArray, fs: float) -> list[list[tuple[str, NDArray, NDArray]]]:
+    """The rows of the usual paper: three of four leads, and the rhythm strip."""
+    rows = [_paper_row(record, fs, names, _COLUMN_SECONDS) for names in _PAPER_LAYOUT]
+    return [*rows, _paper_row(record, fs, (_RHYTHM_LEAD,), _PAPER_SECONDS)]
+
+
 def _paper_row(
     record: NDArray, fs: float, names: tuple[str, ...], seconds: float
 ) -> list[tuple[str, NDArray, NDArray]]:
@@ -1111,6 +1225,23 @@ def _paper_row(
         x = _TRACE_X + np.arange(start, stop) / fs * _MM_PER_S
         row.append((name, x, record[LEADS.index(name), start:stop] * _MM_PER_MV))
     return row
+
+
+def _on_paper(
+    rows: list[list[tuple[str, NDArray, NDArray]]], fs: float, title: str | None, synthetic: bool, below: float = 0.0
+) -> Figure:
+    """A figure with these rows on paper, and some inches of room below it."""
+    baselines, height = _stack_rows(rows)
+    # A title has room above the name of a lead that is all the row.
+    height += 0 if len(rows[0]) > 1 else _LARGE_BOX
+    right = round(max(x[-1] for row in rows for _, x, _ in row) + _MM_PER_S / fs, 3)
+    figure, ax = _blank_paper(max(right, _LEAST_WIDTH) + 5, height, below)
+    for row, baseline in zip(rows, baselines, strict=True):
+        _draw_pulse(ax, baseline)
+        for name, x, y in row:
+            _draw_paper_lead(ax, name, x, y, baseline)
+    _annotate_paper(ax, height, fs, title, synthetic)
+    return figure
 
 
 def _stack_rows(rows: list[list[tuple[str, NDArray, NDArray]]]) -> tuple[list[float], float]:
@@ -1128,9 +1259,12 @@ def _whole_boxes(length: float) -> float:
     return float(np.ceil(min(length, _ROW_LIMIT) / _LARGE_BOX) * _LARGE_BOX)
 
 
-def _blank_paper(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = plt.figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), facecolor=_PAPER, dpi=_PAPER_DPI)
-    ax = figure.add_axes((0, 0, 1, 1))
+def _blank_paper(width: float, height: float, below: float) -> tuple[Figure, Axes]:
+    across, up = width / _MM_PER_INCH, height / _MM_PER_INCH
+    figure = plt.figure(figsize=(across, up + below), facecolor="white" if below else _PAPER, dpi=_PAPER_DPI)
+    ax = _place(figure, 0, below, across, up)
+    if below:
+        ax.add_patch(Rectangle((0, 0), width, height, color=_PAPER, zorder=0))
     ax.set(xlim=(0, width), ylim=(0, height))
     ax.set_axis_off()
     for box, colour, line_width in ((_SMALL_BOX, _PAPER_MINOR, 0.5), (_LARGE_BOX, _PAPER_MAJOR, 0.9)):

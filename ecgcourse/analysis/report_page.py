@@ -1,77 +1,38 @@
 """Everything that is known of a run in one page of HTML, which asks no other place for anything.
 
-Figures are drawn into the page, the colours follow the reader's light or dark theme, and the page can be printed. It
-stands on stored predictions; the network itself is asked only why it was wrong.
+It stands on stored predictions; the network itself is asked only why it was wrong.
 """
 
-import base64
-import html
-import io
 import os
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import jinja2
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import Dataset
 
-from ecgcourse import __version__
-from ecgcourse.analysis import baselines, calibration, comparison, decisions, explain, plots, subgroups
+from ecgcourse.analysis import baselines, calibration, comparison, decisions, plots, subgroups
 from ecgcourse.analysis.evaluation import METRICS, Report
+from ecgcourse.analysis.html_page import (
+    NOT_DRAWN,
+    Section,
+    Table,
+    as_lines,
+    as_pixels,
+    explained,
+    facts_table,
+    fed,
+    render,
+)
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import EcgCourseError
 from ecgcourse.learning import metrics
-from ecgcourse.learning.samples import Signals
 from ecgcourse.records import ptbxl
-from ecgcourse.support.files import atomic_write
 
-TEMPLATE = Path(__file__).with_name("report_page.html")
 COSTS = (1, 5, 20)
 """How much worse a missed diagnosis is than a false alarm, in the table of thresholds."""
 
 _TITLES = {"auroc": "AUROC", "average_precision": "average precision", "f1": "F1"}
-_NOT_DRAWN = "–"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its heads, and rows of a name and of cells, each a value and what stands small below it."""
-
-    caption: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence]
-    words: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure, as lines in the colours of the theme or as pixels, and what a reader who can't see it is told."""
-
-    caption: str
-    alt: str
-    svg: str = ""
-    png: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading and what is below it: tables, pictures, and dicts of `words`, of a `heading` or of `points`."""
-
-    id: str
-    title: str
-    parts: list = field(default_factory=list)
-
-
-def write(path: str | os.PathLike, page: str) -> None:
-    """Write a page, whole or not at all."""
-    with atomic_write(Path(path)) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="replace")
 
 
 def make(
@@ -122,10 +83,8 @@ def make(
         sections += [_by_group(predictions, report, dataset.table), _worst(predictions, model, dataset, root, n_worst)]
     synthetic = bool(getattr(dataset, "synthetic", False))
     sections.append(_limits(predictions, synthetic))
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.ChainableUndefined).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
-    return template.render(title=title, sections=sections, synthetic=synthetic, version=__version__)
+    words = ("Synthetic records.", "A program made them; no score here says anything about patients.")
+    return render(title, sections, [words] if synthetic else [])
 
 
 def with_baselines(
@@ -141,13 +100,6 @@ def with_baselines(
 
 
 def _about(facts: Mapping[str, object], predictions: Predictions, model: nn.Module) -> Section:
-    recipe = model.recipe.to_dict()
-    rows = [(name, (str(value), "")) for name, value in facts.items()]
-    fed = [("sampling rate", (f"{recipe['sampling_rate']:g} Hz", ""))]
-    for kind in ("images", "signals"):
-        for name, value in (recipe[kind] or {}).items():
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-            fed.append((f"{kind}: {name.replace('_', ' ')}", (shown, "")))
     task = predictions.task
     kind = "exactly one class for each record" if task.is_multiclass else "any number of classes for each record"
     classes = [
@@ -158,8 +110,8 @@ def _about(facts: Mapping[str, object], predictions: Predictions, model: nn.Modu
         "about",
         "Data, recipe and task",
         [
-            Table("What was judged", ("what", "value"), rows, words=True),
-            Table("What the network is fed", ("setting", "value"), fed, words=True),
+            facts_table("What was judged", facts),
+            fed(model.recipe),
             {"words": f"It answers a probability for each of {len(task.classes)} classes: {kind}."},
             Table("Records that have each class", ("class", "records"), classes),
         ],
@@ -182,7 +134,7 @@ def _scores(predictions: Predictions, report: Report, compared: pd.DataFrame | N
     areas = ", ".join(f"{name} {area:.2f}" for name, area in report.per_class["auroc"].items())
     found = ", ".join(f"{name} {area:.2f}" for name, area in report.per_class["average_precision"].items())
     parts.append(
-        _lines(
+        as_lines(
             plots.roc(truth, said, classes=task.classes),
             "roc",
             "ROC curves",
@@ -191,7 +143,7 @@ def _scores(predictions: Predictions, report: Report, compared: pd.DataFrame | N
     )
     words = "Precision against sensitivity; above each its average precision, grey: what guessing reaches"
     figure = plots.precision_recall(truth, said, classes=task.classes)
-    parts.append(_lines(figure, "pr", words, f"Precision-recall curve of each class; average precision: {found}."))
+    parts.append(as_lines(figure, "pr", words, f"Precision-recall curve of each class; average precision: {found}."))
     return Section("scores", "Scores", parts)
 
 
@@ -203,7 +155,7 @@ def _comparison(compared: pd.DataFrame) -> Table:
             (
                 name,
                 (f"{row['auroc']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"),
-                (_NOT_DRAWN, "")
+                (NOT_DRAWN, "")
                 if first
                 else (f"{row['difference']:+.3f}", f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"),
                 (f"{row['brier']:.3f}", ""),
@@ -236,7 +188,7 @@ def _calibrated(predictions: Predictions) -> Section:
                 "is never zero: by chance it would be as large as the small number says."
             },
             Table("Brier score = reliability − resolution + uncertainty + within bins", heads, rows),
-            _lines(
+            as_lines(
                 figure, "reliability", words, "Reliability curve of each class; its numbers are in the table above."
             ),
         ],
@@ -247,7 +199,9 @@ def _decided(predictions: Predictions, report: Report) -> Section:
     task = predictions.task
     words = "Net benefit, in true positives per record; a model is of use where it lies above both rules"
     figure = plots.decision_curve(predictions.y_true, predictions.y_prob, classes=task.classes)
-    curve = _lines(figure, "decisions", words, "Decision curve of each class: the model, treating all, treating none.")
+    curve = as_lines(
+        figure, "decisions", words, "Decision curve of each class: the model, treating all, treating none."
+    )
     if report.thresholds is None:
         return Section("decisions", "Decisions", [{"words": "The most probable class is predicted."}, curve])
     chosen = {"G-mean, fitted on the validation set": report.thresholds}
@@ -273,7 +227,7 @@ def _by_group(predictions: Predictions, report: Report, table: pd.DataFrame) -> 
     for row in found.to_dict("records"):
         cells = [(row["records"], f"{row['positives']} have it"), (row["patients"], "")]
         if row["note"]:
-            cells += [tuple(row["note"].split(": ")), (_NOT_DRAWN, ""), (_NOT_DRAWN, "")]
+            cells += [tuple(row["note"].split(": ")), (NOT_DRAWN, ""), (NOT_DRAWN, "")]
         else:
             cells += [_with_ends(row, measure) for measure in subgroups.MEASURES]
         rows.append((f"{row['by']}: {row['group']}, {row['class']}", *cells))
@@ -298,25 +252,16 @@ def _worst(
         words = f"Record {row['ecg_id']} {has} {row['class']}; the network says {row['probability']:.3f}"
         parts.append({"heading": f"Record {row['ecg_id']}"})
         paper = plots.ecg_paper(record, 100, synthetic=synthetic)
-        parts.append(_pixels(paper, words, f"12-lead ECG on paper, 25 mm/s, 10 mm/mV. {words}.", 80))
+        parts.append(as_pixels(paper, words, f"12-lead ECG on paper, 25 mm/s, 10 mm/mV. {words}.", 80))
         place = int(np.flatnonzero(predictions.ecg_id == row["ecg_id"])[0])
         try:
-            figure = _explained(model, dataset, place, row["class"])
+            figure, _ = explained(model, dataset, place, row["class"])
         except EcgCourseError as error:
             parts.append({"words": f"Why, isn't shown: {error}"})
             continue
         words = f"What spoke for {row['class']} (red) and against it (blue), by integrated gradients"
-        parts.append(_pixels(figure, words, f"The leads that the network sees, coloured. {words}.", 100))
+        parts.append(as_pixels(figure, words, f"The leads that the network sees, coloured. {words}.", 100))
     return Section("worst", "Worst records", parts)
-
-
-def _explained(model: nn.Module, dataset: Dataset, place: int, name: str) -> Figure:
-    found = explain.over_time(model, dataset, [place], name)[0]
-    part = next(iter(getattr(dataset, "parts", (dataset,))))
-    signal = np.asarray(part.signals[place].cpu(), dtype=np.float64)
-    rate = model.recipe.sampling_rate
-    units = "scaled" if isinstance(part, Signals) else "0 to 1"
-    return plots.attribution(signal, found, rate, part.recipe.leads, units)
 
 
 def _limits(predictions: Predictions, synthetic: bool) -> Section:
@@ -334,29 +279,8 @@ def _limits(predictions: Predictions, synthetic: bool) -> Section:
     return Section("limits", "Limits of use", [{"points": points}])
 
 
-# --- cells and figures
+# --- cells
 
 
 def _with_ends(row: Mapping[str, float], name: str) -> tuple[str, str]:
     return f"{row[name]:.3f}", f"{row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"
-
-
-def _lines(figure: Figure, name: str, caption: str, alt: str) -> Picture:
-    """A figure as SVG whose black is the page's ink, and whose ids are its own."""
-    file = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = file.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", drawn)
-    # Lines and letters that Matplotlib draws without naming a colour are black, too.
-    drawn = drawn.replace("#000000", "currentColor").replace("<text ", '<text fill="currentColor" ')
-    label = f'<svg role="img" aria-label="{html.escape(alt)}" '
-    return Picture(caption, alt, svg=drawn.replace("<svg ", label, 1))
-
-
-def _pixels(figure: Figure, caption: str, alt: str, dpi: float) -> Picture:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
-    return Picture(caption, alt, png=base64.b64encode(file.getvalue()).decode("ascii"))

@@ -415,20 +415,31 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _logits(model: nn.Module, inputs: Inputs, device: torch.device, precision: torch.dtype) -> torch.Tensor:
     """Logits (B, K) as float32, whatever the inputs come as and the network calculates in; of crops their mean."""
-    inputs = [inputs] if isinstance(inputs, torch.Tensor | Crops) else list(inputs)
-    n_crops = max((each.inputs.shape[1] for each in inputs if isinstance(each, Crops)), default=1)
-    inputs = [_side_by_side(each, n_crops).to(device, non_blocking=True) for each in inputs]
+    n_crops = _count_crops(inputs)
+    inputs = [each.to(device, non_blocking=True) for each in crops_side_by_side(inputs)]
     inputs = [to_float(each) if each.dtype == torch.uint8 else each for each in inputs]
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
         logits = model(*inputs).float()
     return logits if n_crops == 1 else logits.unflatten(0, (-1, n_crops)).mean(dim=1)
 
 
-def _side_by_side(inputs: torch.Tensor | Crops, n_crops: int) -> torch.Tensor:
-    """The crops of all records, (B V, …); what has none, as often as the others have crops."""
-    if isinstance(inputs, Crops):
-        return inputs.inputs.flatten(0, 1)
-    return inputs if n_crops == 1 else inputs.repeat_interleave(n_crops, dim=0)
+def crops_side_by_side(inputs: Inputs) -> list[torch.Tensor]:
+    """The inputs of a model, with the crops of all records as (B V, …); what has none, as often as the others do."""
+    n_crops = _count_crops(inputs)
+    return [
+        each.inputs.flatten(0, 1)
+        if isinstance(each, Crops)
+        else (each if n_crops == 1 else each.repeat_interleave(n_crops, dim=0))
+        for each in _listed(inputs)
+    ]
+
+
+def _count_crops(inputs: Inputs) -> int:
+    return max((each.inputs.shape[1] for each in _listed(inputs) if isinstance(each, Crops)), default=1)
+
+
+def _listed(inputs: Inputs) -> list[torch.Tensor | Crops]:
+    return [inputs] if isinstance(inputs, torch.Tensor | Crops) else list(inputs)
 
 
 def _forward_all(
