@@ -30,7 +30,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgcourse.classifier import USUAL_SECONDS, Classifier
+from ecgcourse.analysis.answers import seconds_of
+from ecgcourse.classifier import Classifier
 from ecgcourse.errors import DataError, SettingError, in_words, shown
 from ecgcourse.images.signals import NO_HEART
 from ecgcourse.learning.samples import crop_starts
@@ -201,7 +202,7 @@ def check_suffix(out: Path) -> None:
 
 def samples_of(classifier: Classifier) -> int:
     """Samples per record, T, that a classifier has learned from, at the sampling rate of its recipe."""
-    seconds = getattr(classifier.model, "seconds", None) or USUAL_SECONDS
+    seconds = seconds_of(classifier.model)
     return round(seconds * classifier.recipe.sampling_rate)
 
 

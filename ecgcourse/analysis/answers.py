@@ -8,12 +8,11 @@ from torch import nn
 
 from ecgcourse import __version__
 from ecgcourse.learning import metrics
+from ecgcourse.learning.own_sets import USUAL_SECONDS
 from ecgcourse.recipe import Task
 
 NO_DEVICE = "For teaching and research. It is no medical device; nobody's treatment may depend on it."
 FORMAT = "ecgcourse-answers/1"
-USUAL_SECONDS = 10
-"""Of a record of PTB-XL; for a network that doesn't tell how long the records were that it has learned from."""
 
 
 @dataclass(frozen=True)
