@@ -3,9 +3,6 @@
 import argparse
 from pathlib import Path
 
-from ecgcourse.images import signals
-from ecgcourse.records import practice, ptbxl
-
 COMPARED = 32
 """Stored records on which file and network are compared."""
 
@@ -14,7 +11,9 @@ def export(options: argparse.Namespace) -> None:
     """Write a run into one file, compared with the run on stored records; print what goes in and comes out."""
     from ecgcourse import export as exporting
     from ecgcourse.classifier import Classifier
+    from ecgcourse.images import signals
     from ecgcourse.learning import datasets
+    from ecgcourse.records import practice, ptbxl
 
     out = Path(options.out)
     exporting.check_suffix(out)
