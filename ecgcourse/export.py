@@ -160,13 +160,14 @@ def export(classifier: Classifier, out: str | os.PathLike, x: np.ndarray) -> flo
         try:
             with _silent(), torch.no_grad():
                 write(temporary, _program(asked, length), json.dumps(about(asked), indent=1))
+                ask = load(temporary)
         except OSError:
             raise
         # What an operator that can't be exported raises depends on PyTorch's version.
         except Exception as error:
             kind = type(asked.model).__name__
             raise SettingError(f"{kind} can't be exported as {out.suffix}: {in_words(error)}") from error
-        return _check(out, load(temporary), x, expected)
+        return _check(out, ask, x, expected)
 
 
 def about(classifier: Classifier) -> dict:
