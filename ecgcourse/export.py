@@ -233,7 +233,8 @@ def _load_pt2(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def _write_onnx(path: Path, program: torch.export.ExportedProgram, words: str) -> None:
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
-    made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
+    # Optimizing here takes roundings to float32 away, on which grey levels depend; the runtime optimizes by itself.
+    made = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False, **names)
     made.model.metadata_props[ABOUT] = words
     made.save(path, external_data=False)
 

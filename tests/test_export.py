@@ -198,3 +198,18 @@ def test_images_are_those_of_the_package(size: int, root: Path):
     difference = (found * 255 - expected).abs()
     assert difference.max() < 1.001
     assert (difference > 0.001).float().mean() <= 1e-5
+
+
+def test_onnx_runtime_makes_the_same_images(tmp_path: Path):
+    """Of few steps, whose shares such as 1/3 make grey levels that are all but whole numbers."""
+    for package in export.NEEDED_FOR_ONNX:
+        pytest.importorskip(package)
+    import onnxruntime
+
+    x = torch.rand(300, 2, 40, generator=torch.Generator().manual_seed(0))
+    example = {"args": (x[:2],), "dynamic_shapes": ({0: torch.export.Dim("N", min=1)},)}
+    program = torch.export.export(traced.Render(ecg.ImageRecipe(size=16), 40).eval(), **example)
+    export._write_onnx(tmp_path / "a.onnx", program, "")
+    (found,) = onnxruntime.InferenceSession(tmp_path / "a.onnx").run(None, {"millivolts": x.numpy()})
+    difference = np.abs(found * 255 - render.render(x, 16).numpy())
+    assert difference.max() < 1.001 and (difference > 0.001).mean() <= 1e-5
