@@ -240,7 +240,11 @@ def _write_onnx(path: Path, program: torch.export.ExportedProgram, words: str) -
 
 
 def _load_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    session = import_module("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    # Errors only: it also warns of what it couldn't make faster.
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda x: session.run([OUTPUT], {INPUT: x})[0]
 
 
