@@ -23,6 +23,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -160,13 +161,14 @@ def export(classifier: Classifier, out: str | os.PathLike, x: np.ndarray) -> flo
         try:
             with _silent(), torch.no_grad():
                 write(temporary, _program(asked, length), json.dumps(about(asked), indent=1))
+                ask = load(temporary)
         except OSError:
             raise
         # What an operator that can't be exported raises depends on PyTorch's version.
         except Exception as error:
             kind = type(asked.model).__name__
             raise SettingError(f"{kind} can't be exported as {out.suffix}: {in_words(error)}") from error
-        return _check(out, load(temporary), x, expected)
+        return _check(out, ask, x, expected)
 
 
 def about(classifier: Classifier) -> dict:
@@ -232,15 +234,18 @@ def _load_pt2(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def _write_onnx(path: Path, program: torch.export.ExportedProgram, words: str) -> None:
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
-    made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
+    # Optimizing here takes roundings to float32 away, on which grey levels depend; the runtime optimizes by itself.
+    made = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False, **names)
     made.model.metadata_props[ABOUT] = words
     made.save(path, external_data=False)
 
 
 def _load_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    # Errors only: it also warns of what it couldn't make faster.
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda x: session.run([OUTPUT], {INPUT: x})[0]
 
 

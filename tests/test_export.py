@@ -13,7 +13,7 @@ from test_cli_judge import QUICK, command
 from torch import nn
 
 import ecgcourse as ecg
-from ecgcourse import export, models, ptbxl, render
+from ecgcourse import export, models, ptbxl, render, signals
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 from ecgcourse.learning import traced
 
@@ -198,3 +198,19 @@ def test_images_are_those_of_the_package(size: int, root: Path):
     difference = (found * 255 - expected).abs()
     assert difference.max() < 1.001
     assert (difference > 0.001).float().mean() <= 1e-5
+
+
+def test_onnx_runtime_makes_the_same_images(tmp_path: Path):
+    """Of random walks, whose few steps out of the outer bins make grey levels that are all but whole numbers."""
+    for package in export.NEEDED_FOR_ONNX:
+        pytest.importorskip(package)
+    import onnxruntime
+
+    walks = torch.randn(200, 2, 300, generator=torch.Generator().manual_seed(0)).cumsum(-1)
+    x = torch.from_numpy(signals.min_max(walks.numpy())).float()
+    example = {"args": (x[:2],), "dynamic_shapes": ({0: torch.export.Dim("N", min=1)},)}
+    program = torch.export.export(traced.Render(ecg.ImageRecipe(size=32), 300).eval(), **example)
+    export._write_onnx(tmp_path / "a.onnx", program, "")
+    (found,) = onnxruntime.InferenceSession(tmp_path / "a.onnx").run(None, {"millivolts": x.numpy()})
+    difference = np.abs(found * 255 - render.render(x, 32).numpy())
+    assert difference.max() < 1.001 and (difference > 0.001).mean() <= 1e-5
