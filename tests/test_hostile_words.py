@@ -10,7 +10,7 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, training
+from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, predictions, training
 from ecgcourse.models import checkpoint
 
 COMMANDS = next(
@@ -99,6 +99,7 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         # Before the model is made, which may be as large as the memory.
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)
+        patch.setattr(predictions.Predictions, "read", begin)
         yield here
 
 
