@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import Dataset, TensorDataset
 
-from ecgcourse import datasets, models, training
+from ecgcourse import datasets, models, optimization, training
 from ecgcourse.errors import CheckpointError, DataError, EcgCourseWarning, SettingError
 from ecgcourse.images.signals import SignalRecipe
 from ecgcourse.learning.training import TrainConfig
@@ -703,7 +703,7 @@ def test_positive_weights_can_be_chosen():
 def test_the_running_mean_forgets_where_it_began():
     model = nn.BatchNorm1d(1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    averaged = training._moving_average(model, optimizer, 0.99)
+    averaged = optimization.moving_average(model, optimizer, 0.99)
     for _ in range(300):
         # Of a variance of 0.01, where running variances begin with 1.
         model(torch.tensor([[-0.1], [0.1]]) / 2**0.5).sum().backward()

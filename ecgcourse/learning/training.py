@@ -15,7 +15,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import nn
-from torch.optim import lr_scheduler, swa_utils
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -28,6 +27,7 @@ from ecgcourse.learning.derived import batched, recipe_of, seconds_of
 from ecgcourse.learning.history import History
 from ecgcourse.learning.loader import loader
 from ecgcourse.learning.losses import LossMeter, loss_function_of, positive_weights
+from ecgcourse.learning.optimization import moving_average, optimizer_of, scheduler_of
 from ecgcourse.learning.runs import Run
 from ecgcourse.learning.samples import Augmentation, Crops, to_float
 from ecgcourse.models.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint
@@ -55,7 +55,6 @@ __all__ = [
 
 PRECISIONS = {name: getattr(torch, name) for name in PRECISION_NAMES}
 
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 Inputs = torch.Tensor | Crops | Sequence[torch.Tensor | Crops]
 
@@ -229,9 +228,9 @@ def fit(
     train_batches, val_batches = _loaders(train, val, config)
     loss_function = loss_function_of(train, val, config, _task(model)).to(device)
     # Convolutions read images and weights faster with the channels of a pixel side by side.
-    optimizer = _optimizer(model.to(device, memory_format=torch.channels_last), config)
-    scheduler = _scheduler(optimizer, config, len(train_batches))
-    averaged = _moving_average(model, optimizer, config.ema_decay)
+    optimizer = optimizer_of(model.to(device, memory_format=torch.channels_last), config)
+    scheduler = scheduler_of(optimizer, config, len(train_batches))
+    averaged = moving_average(model, optimizer, config.ema_decay)
     run = Run(config, model, averaged, optimizer, scheduler, train_batches.sampler, device)
     with run.opened({"train": train} | ({} if val is None else {"val": val}), resume):
         if run.goes_on:
@@ -464,36 +463,6 @@ def _warn_of_emulated_bfloat16(precision: str, device: torch.device) -> None:
             EcgCourseWarning,
             stacklevel=3,
         )
-
-
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    # Fused goes over the weights once: Adam over 46 million takes 0.03 s on two CPU cores, not 0.2 s.
-    return OPTIMIZERS[config.optimizer](
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-
-
-def _scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int) -> LRScheduler:
-    if config.schedule == "constant":
-        return lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    steps = config.epochs * steps_per_epoch
-    # Momentum stays as the optimizer has it.
-    return lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, cycle_momentum=False)
-
-
-def _moving_average(model: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> swa_utils.AveragedModel | None:
-    """A copy of the model whose weights follow the model's after each step; None if nothing is to be averaged."""
-    if not decay:
-        return None
-
-    def rule(means: list[torch.Tensor], weights: list[torch.Tensor], n_averaged: torch.Tensor) -> None:
-        # At first a mean of few: the starting values, most of all a running variance of 1, would stay for long.
-        kept = min(decay, (1 + int(n_averaged)) / (10 + int(n_averaged)))
-        swa_utils.get_ema_multi_avg_fn(kept)(means, weights, n_averaged)
-
-    averaged = swa_utils.AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
-    optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(model))
-    return averaged
 
 
 def _bar(config: TrainConfig, batches_per_epoch: int, run: Run) -> tqdm:
