@@ -93,7 +93,7 @@ def simultaneous(
     """Intervals that hold all M true values at once in `level` of all cases, however the estimates hang together.
 
     Of many models one looks better by luck. Each interval is estimate ± c · s, with s the standard deviation of its
-    resamples, and c the quantile of the largest of M deviations |drawn − estimate| / s within a resample: the
+    resamples, and c the quantile of the largest of M deviations ``|drawn − estimate| / s`` within a resample: the
     single-step max-t method. With one model c is near 1.96; models that resemble each other cost little.
 
     Parameters
