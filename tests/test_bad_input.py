@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mirror import write_sums
 
 from ecgcourse import cli, datasets, integrity, models, practice, ptbxl, runs, signals, training
+from ecgcourse.support.files import write_json
 
 RECORD = "records100/00000/00002_lr"
 DATABASE, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
@@ -121,7 +122,7 @@ KINDS = {
     "statements": Kind("data", STATEMENTS, read_records, (STATEMENTS,)),
     "practice mark": Kind("data", practice.MARK, read_mark, (), is_optional=True),
     "sums": Kind("downloaded", integrity.SUMS, verify, (integrity.SUMS,)),
-    "download mark": Kind("downloaded", integrity.MARK, verify, (integrity.MARK,)),
+    "download manifest": Kind("downloaded", integrity.MANIFEST, verify, (integrity.MANIFEST,)),
     "image": Kind("images", "images/0.tif", read_image, ("images/0.tif",)),
     "label": Kind("images", "labels/0.npy", read_image, ("labels/0.npy",)),
     "numbers of records": Kind("images", "records.csv", read_without_bad, (), is_optional=True),
@@ -161,8 +162,9 @@ def places(bounded: None, practice_root: Path, tmp_path_factory: pytest.TempPath
     shutil.copytree(places.data, places.downloaded)
     (places.downloaded / practice.MARK).unlink()
     write_sums(places.downloaded)
-    sums = integrity.sum_of(places.downloaded / integrity.SUMS)
-    (places.downloaded / integrity.MARK).write_text(integrity.Mark("1.0.3", sums, {100: 3}).to_json())
+    write_json(
+        places.downloaded / integrity.MANIFEST, {"data_set": "PTB-XL", "version": "1.0.3", "n_records": {100: 3}}
+    )
     write_again(places)
     go_on(places)
     (places.run / runs.THRESHOLDS).write_text('{"thresholds": {"MI": 0.5, "STTC": 0.25, "CD": 0.125, "HYP": 1}}')
@@ -212,7 +214,7 @@ def pickled(content: object) -> bytes:
 
 # Files of nested values, and how such values are read from bytes and turned into bytes.
 NESTED = {
-    **dict.fromkeys(("download mark", "notes on images", "thresholds", "settings", "starts"), (json.loads, encode)),
+    **dict.fromkeys(("download manifest", "notes on images", "thresholds", "settings", "starts"), (json.loads, encode)),
     "best weights": (lambda content: torch.load(io.BytesIO(content)), pickled),
 }
 

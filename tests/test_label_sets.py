@@ -170,9 +170,13 @@ def test_what_is_not_there_is_named(root, table):
             ptbxl.label_classes(table, "rhythm", least)
 
 
-def test_the_practice_set_has_no_form(practice_root):
+def test_a_folder_without_statements_of_form_says_so(practice_root, tmp_path):
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        shutil.copy(practice_root / name, tmp_path)
+    statements = pd.read_csv(tmp_path / "scp_statements.csv", index_col=0)
+    statements.assign(form=np.nan).to_csv(tmp_path / "scp_statements.csv")
     with pytest.raises(DataError) as error:
-        ptbxl.label_classes(ptbxl.read_table(practice_root), "form")
+        ptbxl.label_classes(ptbxl.read_table(tmp_path), "form")
     assert "'form' can't be had: none of the statements in" in one_line(error)
 
 

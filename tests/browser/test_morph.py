@@ -25,8 +25,11 @@ SETTINGS = [
 class Even:
     """Random numbers that are all the mean: every beat is as strong as the others."""
 
-    def normal(self, mean, _):
-        return mean
+    def normal(self, mean, _, *size):
+        return np.full(size[0], float(mean)) if size else mean
+
+    def uniform(self, low, high, *size):
+        return (low + high) / 2
 
 
 @pytest.fixture
@@ -55,13 +58,13 @@ def generated(rate, st, qrs, t, lead="II") -> np.ndarray:
     direction = dipole.DOWER[dipole.PROJECTED_LEADS.index(lead)]
     heart = dipole.Heart(dipole.normal_beat(), rate=rate)
     for name, wanted in (("ST", st), ("T", t)):
-        heart.turn(name, scale=wanted / (direction @ heart.waves[name].vector))
+        heart.adjust(name, scale=wanted / (direction @ heart.waves[name].vector))
     for name in ("Q", "R", "S"):
         wave = heart.waves[name]
         heart.change(name, centre=wave.centre * qrs / 88, width=wave.width * qrs / 88)
-    peaks = 0.4 + 60 / rate * np.arange(-2, 12)
+    beats = [dipole.Beat(0.4 + 60 / rate * k, False) for k in range(-2, 12)]
     times = np.arange(SECONDS * FS) / FS
-    return direction @ dipole.dipole(heart, peaks, times, Even())
+    return direction @ dipole.dipole(heart, beats, times, Even())
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
