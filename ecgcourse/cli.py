@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ecgcourse import cli_export, cli_judge, cli_predict
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_judge import describe, left_out, save_figure, title
-from ecgcourse.cli_words import parse
+from ecgcourse.cli_words import parse, progress_of
 from ecgcourse.errors import (
     CheckpointError,
     DataError,
@@ -98,14 +98,14 @@ def make_practice(options: argparse.Namespace) -> None:
 
     settings = {name: getattr(options, name) for name in ("seed", "hospital", "shortcut", "beats")}
     out = options.out or practice.default_folder(options.records, **settings)
-    print(practice.write(out, options.records, progress=_progress(options), **settings))
+    print(practice.write(out, options.records, progress=progress_of(options), **settings))
 
 
 def download_ptbxl(options: argparse.Namespace) -> None:
     """Download PTB-XL or go on with it, or only verify what is there; print the folder or what was found."""
     from ecgcourse.records import download
 
-    progress = _progress(options)
+    progress = progress_of(options)
     if options.verify_only:
         found = download.verify(options.out, options.records, options.sampling_rate, progress)
         print(found)
@@ -145,7 +145,7 @@ def write_images(options: argparse.Namespace) -> None:
 
     partitions = tuple(FOLDS) if options.partition == "all" else (options.partition,)
     data = _data(options)
-    settings = {"progress": _progress(options), "skip_bad": options.skip_bad, "task": task_asked_for(options, data)}
+    settings = {"progress": progress_of(options), "skip_bad": options.skip_bad, "task": task_asked_for(options, data)}
     settings |= {
         "images": ImageRecipe(**flags.chosen(options, "images.")),
         "sampling_rate": options.sampling_rate or 100,
@@ -202,7 +202,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.partition == "all" and learned is None:
         raise SettingError(f"--partition all has what {run} learned from, as far as is known; name val or test")
     place, precision = training.pick_device(options.device), runs.precision_of(run)
-    settings = {"progress": _progress(options), "skip_bad": options.skip_bad}
+    settings = {"progress": progress_of(options), "skip_bad": options.skip_bad}
     settings |= {"device": place, "dtype": _image_dtype(precision, place)}
     settings |= {"seconds": getattr(model, "seconds", None)} if own_sets.is_own(data) else {}
     dataset = datasets.from_data(data, options.partition, recipe=model.recipe, task=model.task, **settings)
@@ -262,7 +262,7 @@ def _training_data(
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
     how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
-    how |= {"progress": _progress(options), "skip_bad": options.skip_bad, "seconds": options.seconds}
+    how |= {"progress": progress_of(options), "skip_bad": options.skip_bad, "seconds": options.seconds}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
     if options.skip_bad and context.is_first:
         _list_bad([train_set, val_set], Path(config.out) / datasets.BAD_RECORDS)
@@ -401,7 +401,7 @@ class _Watched:
 
 @contextmanager
 def _watched(dataset: "AnyDataset", options: argparse.Namespace) -> Iterator[_Watched]:
-    with progress_bar(_progress(options), delay=2, total=len(dataset), desc="predicting", unit="record") as bar:
+    with progress_bar(progress_of(options), delay=2, total=len(dataset), desc="predicting", unit="record") as bar:
         yield _Watched(dataset, bar)
 
 
@@ -409,11 +409,7 @@ def _data(options: argparse.Namespace) -> Path:
     """The folder that was named, or the default one."""
     from ecgcourse.records import practice
 
-    return practice.find(options.data, progress=_progress(options))
-
-
-def _progress(options: argparse.Namespace) -> bool | None:
-    return False if options.quiet else None
+    return practice.find(options.data, progress=progress_of(options))
 
 
 def _say(options: argparse.Namespace, words: str) -> None:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ecgcourse.cli_words import progress_of
+
 COMPARED = 32
 """Stored records on which file and network are compared."""
 
@@ -18,7 +20,7 @@ def export(options: argparse.Namespace) -> None:
     out = Path(options.out)
     exporting.check_suffix(out)
     classifier = Classifier.load(options.run, "cpu")
-    recipe, progress = classifier.recipe, False if options.quiet else None
+    recipe, progress = classifier.recipe, progress_of(options)
     data = practice.find(options.data, progress=progress)
     table = ptbxl.read_table(data).head(COMPARED)
     rate = datasets.source_rate(recipe, data, table)

@@ -1,12 +1,12 @@
 """The commands that judge beside ``evaluate``: ``compare`` and ``calibrate``; and the page of its ``--report``."""
 
 import argparse
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgcourse.cli_words import progress_of
 from ecgcourse.errors import SettingError, brief
 from ecgcourse.recipe import Task
 from ecgcourse.records.ptbxl_names import FOLDS
@@ -33,8 +33,8 @@ def compare(options: argparse.Namespace) -> None:
     models = {str(run): _read(Path(run), options.partition) for run in options.runs}
     if options.baselines:
         first = next(iter(models.values()))
-        data = practice.find(options.data, progress=_progress(options))
-        where = {"judged_folds": FOLDS[options.partition], "task": first.task, "progress": _progress(options)}
+        data = practice.find(options.data, progress=progress_of(options))
+        where = {"judged_folds": FOLDS[options.partition], "task": first.task, "progress": progress_of(options)}
         models = {name: each.of(first.ecg_id) for name, each in baselines.predict(data, **where).items()} | models
     table = comparison.compare(models, options.against, options.n_bootstrap)
     print(table_in_words(table))
@@ -54,8 +54,8 @@ def calibrate(options: argparse.Namespace) -> None:
     run = Path(options.run)
     path = run / runs.BEST
     classifier, content = Classifier.load(run, options.device), read_checkpoint(path)
-    data = practice.find(options.data, progress=_progress(options))
-    settings = {"recipe": classifier.recipe, "task": classifier.task, "progress": _progress(options)}
+    data = practice.find(options.data, progress=progress_of(options))
+    settings = {"recipe": classifier.recipe, "task": classifier.task, "progress": progress_of(options)}
     dataset = datasets.from_data(data, "val", device=training.pick_device(options.device), **settings)
     classifier.model.calibration = None
     before = classifier.predictions(dataset)
@@ -66,8 +66,7 @@ def calibrate(options: argparse.Namespace) -> None:
     if classifier.thresholds is not None and (run / runs.THRESHOLDS).exists():
         thresholds = dict(zip(classifier.task.classes, classifier.thresholds.tolist(), strict=True))
         noted = read_json(run / runs.THRESHOLDS) | {"thresholds": thresholds, "calibration": fitted.to_dict()}
-        with atomic_write(run / runs.THRESHOLDS) as temporary:
-            temporary.write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
+        write_json(run / runs.THRESHOLDS, noted)
     print(f"{options.method}, fitted to {len(before)} validation records; kept in {path}")
     for name, slope, offset in zip(classifier.task.classes, fitted.slopes, fitted.offsets, strict=True):
         print(f"{name}: logit x {slope:.3f} {offset:+.3f}")
@@ -140,7 +139,7 @@ def write_report(
     whole, synthetic = ptbxl.is_ptbxl(data), bool(getattr(dataset, "synthetic", False))
     if whole and options.partition != "train":
         folds = FOLDS[options.partition]
-        compared = report_page.with_baselines(said, data, folds, run.name, _progress(options))
+        compared = report_page.with_baselines(said, data, folds, run.name, progress_of(options))
     facts = {
         "run": run,
         "model": type(model).__name__,
@@ -227,7 +226,3 @@ def _task(run: Path) -> "Task | None":
 
     path = run / runs.BEST
     return read_checkpoint(path)["task"] if path.exists() else None
-
-
-def _progress(options: argparse.Namespace) -> bool | None:
-    return False if options.quiet else None

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgcourse.cli_words import progress_of
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.recipe import ImageRecipe
 from ecgcourse.support import flags
@@ -28,7 +29,7 @@ def predict(options: argparse.Namespace) -> tuple[int, list[str]]:
     from ecgcourse.classifier import Classifier
 
     classifier = Classifier.load(options.run, options.device)
-    how = {"sampling_rate": options.sampling_rate, "unit": options.unit, "progress": _progress(options)}
+    how = {"sampling_rate": options.sampling_rate, "unit": options.unit, "progress": progress_of(options)}
     said = classifier.ask_files(options.files, **how, skip_bad=True)
     said.network["run"] = str(options.run)
     said.network["learned_from"]["folder"] = _folder(Path(options.run))
@@ -82,7 +83,7 @@ def draw(options: argparse.Namespace) -> tuple[int, list[str]]:
         raise SettingError(f"{options.out} is to be a drawing; name the ECGs before it")
     images = ImageRecipe(**flags.chosen(options, "images."))
     paths, bad, taken = own_files.find(options.files), [], set()
-    for path in progress_bar(_progress(options), delay=2, iterable=paths, desc="drawing", unit="file"):
+    for path in progress_bar(progress_of(options), delay=2, iterable=paths, desc="drawing", unit="file"):
         try:
             figure = drawings.paper_and_images(own_files.read(path, options.sampling_rate, options.unit), images)
         except (DataError, SettingError) as error:
@@ -101,7 +102,3 @@ def _beside(out: Path, name: str, taken: set[str]) -> Path:
     free = next(each for each in numbered if each.casefold() not in taken)
     taken.add(free.casefold())
     return out.with_name(f"{out.stem}-{free}{out.suffix}")
-
-
-def _progress(options: argparse.Namespace) -> bool | None:
-    return False if options.quiet else None

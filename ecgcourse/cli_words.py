@@ -67,6 +67,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         raise
 
 
+def progress_of(options: argparse.Namespace) -> bool | None:
+    """Whether a command shows progress bars: with --quiet none, else on a terminal."""
+    return False if options.quiet else None
+
+
 def make_parser(filled: Collection[str] | None = None) -> argparse.ArgumentParser:
     """All commands, each with its options or, of those not to be `filled`, without."""
     parser = _Parser(

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgcourse.analysis.answers import seconds_of
+from ecgcourse.analysis.answers import NO_DEVICE, seconds_of
 from ecgcourse.classifier import Classifier
 from ecgcourse.errors import DataError, SettingError, in_words, shown
 from ecgcourse.images.signals import NO_HEART
@@ -52,8 +52,6 @@ TOLERANCE = 1e-5
 """How far a probability may be from that of :class:`ecgcourse.classifier.Classifier`."""
 
 INPUT, OUTPUT = "millivolts", "probabilities"
-
-NOTE = "For teaching and research. Not a medical device: no diagnosis or treatment may rest on these numbers."
 
 
 class MillivoltsToProbabilities(nn.Module):
@@ -189,7 +187,7 @@ def about(classifier: Classifier) -> dict:
         "model": getattr(model, "settings", {}).get("name"),
         "recipe": recipe.to_dict(),
         "learned_from_synthetic_records": getattr(model, "synthetic", None),
-        "note": NOTE,
+        "note": NO_DEVICE,
     }
 
 

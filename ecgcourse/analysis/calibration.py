@@ -15,7 +15,7 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
-from ecgcourse.errors import DataError, SettingError, check_name, is_whole
+from ecgcourse.errors import DataError, SettingError, check_name, check_setting, is_whole
 from ecgcourse.learning import metrics
 from ecgcourse.recipe import Task
 
@@ -205,7 +205,7 @@ def reliability(
     Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22, 1927,
     doi:10.1080/01621459.1927.10502953.
     """
-    y_true, y_prob = _column(y_true, y_prob)
+    y_true, y_prob = metrics.check_column(y_true, y_prob)
     place = _bins(y_prob, n_bins, strategy)
     rows = pd.DataFrame({"predicted": y_prob, "observed": y_true, "n": 1}).groupby(place)
     rows = rows.agg({"predicted": "mean", "observed": "mean", "n": "sum"}).reset_index(drop=True)
@@ -319,7 +319,7 @@ def expected_error_by_chance(
 def _mean_over_classes(measure: Callable[[NDArray, NDArray], float], y_true: ArrayLike, y_prob: ArrayLike) -> float:
     y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
     columns = [(y_true, y_prob)] if y_prob.ndim == 1 else zip(y_true.T, y_prob.T, strict=True)
-    return float(np.mean([measure(*_column(*column)) for column in columns]))
+    return float(np.mean([measure(*metrics.check_column(*column)) for column in columns]))
 
 
 def _off_diagonal(y_true: NDArray, y_prob: NDArray, place: NDArray[np.int64]) -> float:
@@ -327,18 +327,9 @@ def _off_diagonal(y_true: NDArray, y_prob: NDArray, place: NDArray[np.int64]) ->
     return np.abs(np.bincount(place, weights=y_true - y_prob)).sum() / len(y_prob)
 
 
-def _column(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
-    if y_true.ndim != 1:
-        raise DataError(f"labels have shape {y_true.shape}; calibration is looked at class by class, (N,)")
-    y_true, y_prob = metrics.check_pair(y_true[:, None], y_prob[:, None])
-    return y_true[:, 0], y_prob[:, 0]
-
-
 def _bins(y_prob: NDArray, n_bins: int, strategy: str) -> NDArray[np.int64]:
     """Number of each record's bin."""
-    if not is_whole(n_bins, 1):
-        raise SettingError(f"n_bins={n_bins!r} isn't allowed; it must be a whole number, at least 1")
+    check_setting("", "n_bins", n_bins, is_whole(n_bins, 1), "a whole number, at least 1")
     check_name(strategy, STRATEGIES, "no strategy of bins is")
     inner = np.linspace(0, 1, n_bins + 1)[1:-1]
     edges = np.quantile(y_prob, inner) if strategy == "quantile" else inner

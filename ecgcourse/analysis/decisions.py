@@ -45,10 +45,7 @@ def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = GR
     Vickers and Elkin, Decision curve analysis: a novel method for evaluating prediction models, Medical Decision Making
     26, 2006, doi:10.1177/0272989X06295361.
     """
-    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
-    if y_true.ndim != 1:
-        raise DataError(f"labels have shape {y_true.shape}; a decision curve is of one class, (N,)")
-    y_true, y_prob = (each[:, 0] for each in metrics.check_pair(y_true[:, None], y_prob[:, None]))
+    y_true, y_prob = metrics.check_column(y_true, y_prob)
     thresholds = np.asarray(thresholds, dtype=np.float64)
     if thresholds.ndim != 1 or not ((thresholds > 0) & (thresholds < 1)).all():
         raise DataError("the thresholds of a decision curve lie between 0 and 1: at 1 a false positive costs all")

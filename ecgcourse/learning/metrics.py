@@ -99,6 +99,15 @@ def check_pair(
     return y_true, y_prob
 
 
+def check_column(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return labels and probabilities of one class, (N,) each, checked as by :func:`check_pair`."""
+    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
+    if y_true.ndim != 1:
+        raise DataError(f"labels have shape {y_true.shape}; take them class by class, (N,)")
+    y_true, y_prob = check_pair(y_true[:, None], y_prob[:, None])
+    return y_true[:, 0], y_prob[:, 0]
+
+
 def check_both_present(y_true: NDArray, classes: Names = None) -> None:
     """Raise DataError, naming the class, unless every class has a positive and a negative record."""
     _check_present(y_true, 1, "positive", classes)

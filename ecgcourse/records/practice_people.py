@@ -2,7 +2,7 @@
 
 The numbers follow PTB-XL: which superclasses come together, who is how old, how many records a patient has, how sure
 the reports are. What isn't so in life, and is here, is that the truth is known: a report may miss a disease that
-:func:`Record.diseases` names.
+:attr:`Record.diseases` names.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,11 +15,10 @@ from ecgcourse.errors import SettingError
 from ecgcourse.records import dipole
 from ecgcourse.records.artifacts import ELECTRODES, Disturbances
 from ecgcourse.records.pathologies import PATHOLOGIES, afflict
+from ecgcourse.records.ptbxl_names import CLASSES
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CLASSES = tuple(PATHOLOGIES)
 
 # Superclasses that a patient has, and the share of patients that have just these, as in PTB-XL's records.
 MIXTURE: dict[tuple[str, ...], float] = {
@@ -96,7 +95,6 @@ STATEMENTS = {
 class Hospital:
     """What differs from one hospital to the next; all but the patients' hearts."""
 
-    name: str
     # Factor by which each superclass is more common than in `MIXTURE`.
     prevalence: dict[str, float] = field(default_factory=dict)
     older: float = 0.0  # years
@@ -111,9 +109,8 @@ class Hospital:
 
 
 HOSPITALS = {
-    "A": Hospital("A", devices=("synthetic A-1", "synthetic A-2", "synthetic A-3", "synthetic A-3")),
+    "A": Hospital(devices=("synthetic A-1", "synthetic A-2", "synthetic A-3", "synthetic A-3")),
     "B": Hospital(
-        "B",
         prevalence={"NORM": 0.6, "MI": 1.5, "STTC": 1.4, "CD": 1.5, "HYP": 1.6},
         older=6.0,
         devices=("synthetic B-1",),
