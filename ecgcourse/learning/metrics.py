@@ -103,7 +103,7 @@ def check_column(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64
     """Return labels and probabilities of one class, (N,) each, checked as by :func:`check_pair`."""
     y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
     if y_true.ndim != 1:
-        raise DataError(f"labels have shape {y_true.shape}; take them class by class, (N,)")
+        raise DataError(f"labels have shape {y_true.shape}; take them class by class, those of one class are (N,)")
     y_true, y_prob = check_pair(y_true[:, None], y_prob[:, None])
     return y_true[:, 0], y_prob[:, 0]
 
