@@ -88,7 +88,7 @@ def test_a_file_says_what_the_classifier_says(name: str, kind: str, x: np.ndarra
     assert (told["output"]["classes"], told["output"]["kind"]) == (["a", "b"], kind)
     assert told["output"]["thresholds"] == ([0.4, 0.7] if kind == "multilabel" else None)
     assert told["learned_from_synthetic_records"] is True and told["calibration"] == "platt"
-    assert ecg.Recipe.from_dict(told["recipe"]) == classifier.recipe and "Not a medical device" in told["note"]
+    assert ecg.Recipe.from_dict(told["recipe"]) == classifier.recipe and "no medical device" in told["note"]
 
 
 @pytest.mark.parametrize("name", ["gru", "compact_differences", "alexnet", "gated_fusion"])
@@ -163,7 +163,7 @@ def test_a_run_is_exported_by_command(practice_root: Path, tmp_path: Path, capsy
     assert command("export", run, out, "--data", practice_root) == 0
     printed = capsys.readouterr().out
     assert "in: millivolts (N, 3, 1000), float32: I, II, V2 at 100 Hz" in printed
-    assert "synthetic" in printed and "Not a medical device" in printed
+    assert "synthetic" in printed and "no medical device" in printed
     classifier = ecg.Classifier.load(run, device="cpu")
     x = leads_of(classifier, ptbxl.read_signals(practice_root, ptbxl.read_table(practice_root)))
     found = torch.export.load(out).module()(torch.from_numpy(x)).detach()

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ecgcourse.analysis import baselines, calibration, comparison, decisions, plots, subgroups
+from ecgcourse.analysis.answers import NO_DEVICE
 from ecgcourse.analysis.evaluation import METRICS, Report
 from ecgcourse.analysis.html_page import (
     NOT_DRAWN,
@@ -266,7 +267,7 @@ def _worst(
 
 def _limits(predictions: Predictions, synthetic: bool) -> Section:
     points = [
-        "For teaching and research. It is no medical device; nobody's treatment may depend on it.",
+        NO_DEVICE,
         "Intervals hold the chance by which these patients came to be judged, not that of training, nor of choosing "
         "this model among others on the same records.",
         "Scores are of one source of records. Elsewhere devices, patients and labels differ, and scores fall.",
