@@ -24,13 +24,14 @@ _ROOMS = {
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
+        *("pooled", "contest", "grids", "sweep"),
         *("stacking", "sanity", "explain", "plots", "quality", "drawings", "answers", "html_page", "report_page"),
         "answers_page",
     ),
     "course": ("exercises", "interactive"),
 }
 _DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_predict", "cli_export")
-_DOORS += ("export",)
+_DOORS += ("cli_sweep", "export")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 

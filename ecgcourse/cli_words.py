@@ -37,6 +37,8 @@ EXAMPLES = """examples:
   python -m ecgcourse train mine.csv --out runs/mine         train on ECGs of your own, listed in a table
   python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse compare runs/first runs/second         tell whether one is better
+  python -m ecgcourse sweep grid.toml PTB-XL --seeds 3       train all arms of a grid, and compare them
+  python -m ecgcourse contest PTB-XL --add runs/first        see how far it gets beside others
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
   python -m ecgcourse images mine.hea mine.png               draw one: paper and nine images
   python -m ecgcourse export runs/first first.onnx           take it along in one file
@@ -57,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options = parser.parse_args(arguments)
         for name, value in vars(options).items():
             # What some versions of argparse make of `--name=--`.
-            if isinstance(value, list) and name not in ("set", "files", "runs"):
+            if isinstance(value, list) and name not in ("set", "files", "runs", "folders", "add"):
                 parser.error(f"--{name.replace('_', '-')} needs a value")
         return options
     except SettingError as error:
@@ -217,6 +219,37 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="NAME", help=words)
     _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))
     parser.add_argument("--csv", metavar="OUT", help="write the table into a file, too")
+
+
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    words = "TOML file of arms, or of a grid of settings: see ecgcourse.analysis.grids"
+    parser.add_argument("grid", metavar="GRID.toml", help=words)
+    _add_folders(parser)
+    words = "trainings of each arm (default: as many as the file says)"
+    parser.add_argument("--seeds", metavar="SEEDS", type=_whole(1, 1000), help=words)
+    _option(parser, "--processes", 1, "networks that are trained at a time", _whole(1, 256))
+    words = "judge by cross-validation inside the folds 1 to 8, for choices, rather than by the folds 9 and 10"
+    parser.add_argument("--cv", action="store_true", help=words)
+    words = "enter models that see little, too: prevalence, age and sex, quantiles, one beat"
+    parser.add_argument("--baselines", action="store_true", help=words)
+    words = "folder for the table and for runs/, what is finished (default: runs/NAME of the file)"
+    parser.add_argument("--out", metavar="OUT", help=words)
+    _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))
+
+
+def _contest_options(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    words = "folder of a run, checkpoint, shipped network, or CSV file of answers; may be given several times"
+    parser.add_argument("--add", metavar="ENTRY", action="append", default=[], help=words)
+    words = "which row the others are compared with, by its name (default: median beat of 3 leads)"
+    parser.add_argument("--against", metavar="NAME", help=words)
+    _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))
+    parser.add_argument("--csv", metavar="OUT", help="write the table into a file, too")
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    words = "PTB-XL folders, whose records are taken together (default: $ECGCOURSE_DATA, else the practice set)"
+    parser.add_argument("folders", metavar="DATA", nargs="*", help=words)
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
@@ -395,6 +428,18 @@ COMMANDS = {
         "python -m ecgcourse compare runs/first runs/second --baselines --data PTB-XL",
         "stopped; nothing was written",
         _compare_options,
+    ),
+    "sweep": (
+        "train all arms of a grid with several seeds, and compare them by the same patients",
+        "python -m ecgcourse sweep grid.toml PTB-XL --seeds 5 --processes 2",
+        GOES_ON,
+        _sweep_options,
+    ),
+    "contest": (
+        "hold networks of yours against baselines, shipped networks and each other, on the folds 9 and 10",
+        "python -m ecgcourse contest PTB-XL --add runs/first --add answers.csv --add signals",
+        "stopped; nothing was written",
+        _contest_options,
     ),
     "predict": (
         "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
