@@ -187,12 +187,11 @@ def table_in_words(table: "pd.DataFrame") -> str:
     """The table of a comparison, or of a contest, which has costs too, as lines for a terminal."""
     about, width = table.attrs, max(14, *(len(_short(name)) for name in table.index)) + 2
     drawn = "" if about["patients"] is None else f" of {about['patients']} patients"
-    against = "" if about["against"] is None else f" to {_short(about['against'])}"
-    columns = {"weights": ("weights", 12, ",.0f"), "cpu_seconds": ("CPU s", 9, ",.0f"), "cpu_ms": ("CPU ms", 9, ".1f")}
+    against = "" if about["against"] is None else f"differences to {_short(about['against'])}; "
+    columns = {"weights": ("weights", 12, ",.0f"), "cpu_seconds": ("CPU s", 10, ",.1f"), "cpu_ms": ("CPU ms", 9, ".1f")}
     costs = {name: how for name, how in columns.items() if name in table}
     lines = [
-        f"{about['records']} records{drawn}; differences{against}; 95 % intervals, "
-        "those of differences for all at once (max-t)",
+        f"{about['records']} records{drawn}; {against}95 % intervals, those of differences for all at once (max-t)",
         "",
         f"{'':<{width}}{'macro AUROC':>22}{'difference':>26}{'Brier':>9}{'ECE':>9}{'by chance':>11}"
         + "".join(f"{words:>{wide}}" for words, wide, _ in costs.values()),

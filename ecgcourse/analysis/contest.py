@@ -49,7 +49,8 @@ class Entry:
     weights : float
         Numbers that were learned; NaN where nobody knows.
     cpu_seconds : float
-        Seconds of a processor core that a training took, those of all cores added up; NaN where nobody knows.
+        Seconds of a processor core that a training took, those of all cores added up, a GPU's not counted; NaN where
+        nobody knows.
     cpu_ms : float
         Milliseconds of a core that a record took, from its voltages to the probabilities, asked in batches.
     note : str
@@ -233,8 +234,9 @@ class Contest:
         -------
         DataFrame
             The columns of :func:`ecgcourse.analysis.comparison.compare`; sd (standard deviation of the macro AUROC over
-            the trainings) and trainings; auroc_MI and so on; weights, cpu_seconds, cpu_ms and note of :class:`Entry`.
-            The highest macro AUROC comes first: by how far the order is more than luck, the differences tell.
+            the trainings) and trainings; auroc_MI and so on; weights, cpu_seconds, cpu_ms and note of :class:`Entry`;
+            compared_with, the name of another row; records, how many judged. The highest macro AUROC comes first: by
+            how far the order is more than luck, the differences tell.
 
         Raises
         ------
@@ -255,6 +257,9 @@ class Contest:
             table[f"auroc_{name}"] = [each[:, k].mean() for each in areas]
         for column in ("weights", "cpu_seconds", "cpu_ms", "note"):
             table[column] = [getattr(each, column) for each in self.entries.values()]
+        others = against if isinstance(against, dict) else dict.fromkeys(table.index, attrs["against"] or "")
+        table["compared_with"] = [others.get(name, "") if others.get(name) != name else "" for name in table.index]
+        table["records"] = len(self.rows)
         table = table.sort_values("auroc", ascending=False, kind="stable")
         table.attrs = attrs
         return table

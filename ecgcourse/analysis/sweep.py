@@ -32,6 +32,8 @@ from ecgcourse.records import practice
 from ecgcourse.support.files import atomic_write
 from ecgcourse.support.workers import parallel_map
 
+Keeper = Callable[[list, Callable[[], torch.nn.Module]], torch.nn.Module]
+
 FOLDER = "runs"
 """Where in the folder of a sweep its finished trainings lie."""
 
@@ -116,7 +118,7 @@ class Sweep:
         for arm, *_ in missing:
             if arm.pretraining:
                 # One after the other, on all cores: the processes would each train their own.
-                self._pretrained(arm)
+                _pretrained(arm, self._kept)
         threads = max(1, (os.cpu_count() or 1) // processes) if processes > 1 else None
         done = parallel_map(_train_one, [(threads, self, *each) for each in missing], processes)
         for number, _ in enumerate(done, start=1):
@@ -130,7 +132,7 @@ class Sweep:
             parts = []
             for split in self._splits(inside):
                 try:
-                    parts.append(train_and_judge(arm, seed, self.records, split, self._pretrained))
+                    parts.append(train_and_judge(arm, seed, self.records, split, self._kept))
                 except SettingError as error:
                     if "diverged" not in str(error):
                         raise
@@ -211,16 +213,11 @@ class Sweep:
             return sum(self._weights(self.grid.arms[name]) for name in arm.parts)
         return arm.weights()
 
-    def _pretrained(self, arm: Arm) -> torch.nn.Module:
-        """The model of an arm after its training on the practice set, trained only where none such is kept."""
-        before = dataclasses.replace(arm, training=arm.training | arm.pretraining, pretraining={})
-        made_of = [arm.model, arm.settings, arm.images, arm.signals, before.training]
-        path = self.out / FOLDER / f"pretrained-{_digest(made_of)}.pt"
+    def _kept(self, made_of: list, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+        """A network that several trainings begin with: made only where none of that making is kept."""
+        path = self.out / FOLDER / f"before-{_digest(made_of)}.pt"
         if not path.exists():
-            records = Pooled.open([practice.write(practice.default_folder())])
-            rows = np.arange(len(records))
-            model = _trained(before.make, _config(before.training, seed=0), records, Split(rows, rows[:0], rows[:0]))
-            training.save_checkpoint(path, model)
+            training.save_checkpoint(path, make())
         return training.load_checkpoint(path)
 
 
@@ -229,9 +226,11 @@ _NO_MAKING = ("mean_of", "stacked_of", "against", "note")
 _SMALLEST = 1e-12
 
 
-def train_and_judge(
-    arm: Arm, seed: int, records: Pooled, split: Split, pretrained: Callable[[Arm], torch.nn.Module] | None = None
-) -> Finished:
+def _made_anew(made_of: list, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    return make()
+
+
+def train_and_judge(arm: Arm, seed: int, records: Pooled, split: Split, kept: Keeper = _made_anew) -> Finished:
     """Train an arm on some records, and ask it about others.
 
     Parameters
@@ -240,33 +239,61 @@ def train_and_judge(
     seed : int
     records : Pooled
     split : Split
-    pretrained : callable, optional
-        Gives the model of an arm with `pretraining`, with the weights that it begins with.
+    kept : callable, optional
+        Called with what a network rests on that others begin with, too, and with what makes it; returns it. None is
+        kept by default.
 
     Returns
     -------
     Finished
+        Its cost is that of this training; what was learned before, by parts or from the practice set, isn't in it.
 
     Raises
     ------
     DataError, SettingError
         As the datasets, the recipes and :func:`ecgcourse.learning.training.fit`.
     """
-    begin, config = process_time(), _config(arm.training, seed)
+    config = _config(arm.training, seed)
     training.seed_everything(seed)
-    model = pretrained(arm) if arm.pretraining else arm.make()
+    model = _pretrained(arm, kept) if arm.pretraining else arm.make()
     if arm.parts_training or model.settings.get("freeze"):
         # Parts that stay as they are have to know something first.
         alone = _config(arm.training | arm.parts_training, seed)
         parts = {name: getattr(model, name) for name in ("signal_model", "image_model")}
-        model.load_pretrained(
-            **{name: _trained(_part(model, part), alone, records, split) for name, part in parts.items()}
-        )
+        model.load_pretrained(**{name: _part(model, part, alone, records, split, kept) for name, part in parts.items()})
+        training.seed_everything(seed)
+    begin = process_time()
     training.fit(model, *_prepared(model, config, records, split), config)
     trained = process_time()
     judged = _dataset(model, config, records, split.judged)
     y_prob = training.predict(model, judged, config.batch_size, config.device, config.precision)[1]
     return Finished(y_prob, trained - begin, 1000 * (process_time() - trained) / len(split.judged))
+
+
+def _pretrained(arm: Arm, kept: Keeper) -> torch.nn.Module:
+    """The model of an arm after its training on the practice set."""
+    before = dataclasses.replace(arm, training=arm.training | arm.pretraining, pretraining={})
+    made_of = [arm.model, arm.settings, arm.images, arm.signals, before.training]
+
+    def make() -> torch.nn.Module:
+        records = Pooled.open([practice.write(practice.default_folder())])
+        rows = np.arange(len(records))
+        return _trained(before.make, _config(before.training, seed=0), records, Split(rows, rows[:0], rows[:0]))
+
+    return kept(made_of, make)
+
+
+def _part(
+    whole: torch.nn.Module, part: torch.nn.Module, config: TrainConfig, records: Pooled, split: Split, kept: Keeper
+) -> torch.nn.Module:
+    """A part of a fusion after its own training, fed as it is there."""
+    recipe = Recipe(**{name: getattr(whole.recipe, name) for name in part.inputs})
+    settings = {
+        name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "image_size")
+    }
+    rows = [split.train.tolist(), split.validation.tolist()]
+    made_of = [settings, recipe.to_dict(), config.to_dict(), records.fingerprint, rows]
+    return kept(made_of, lambda: _trained(lambda: models.create(recipe=recipe, **settings), config, records, split))
 
 
 def _train_one(threads: int | None, sweep: Sweep, arm: Arm, seed: int, cross_validated: bool) -> None:
@@ -293,15 +320,6 @@ def _config(settings: dict, seed: int) -> TrainConfig:
 
 def _digest(made_of: list) -> str:
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _part(whole: torch.nn.Module, part: torch.nn.Module) -> Callable[[], torch.nn.Module]:
-    """What makes a part of a fusion alone, fed as it is there."""
-    kinds = {name: getattr(whole.recipe, name) for name in part.inputs}
-    settings = {
-        name: value for name, value in part.settings.items() if name not in ("leads", "in_channels", "image_size")
-    }
-    return lambda: models.create(recipe=Recipe(**kinds), **settings)
 
 
 def _trained(
