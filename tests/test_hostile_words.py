@@ -10,12 +10,13 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, predictions, training
+from ecgcourse import cli, cli_words, datasets, download, integrity, original, pooled, practice, predictions, training
 from ecgcourse.models import checkpoint
 
 COMMANDS = next(
     each for each in cli_words.make_parser()._actions if isinstance(each, argparse._SubParsersAction)
 ).choices
+GRID = Path(__file__).resolve().parents[1] / "experiments" / "recurrent.toml"
 # What each command needs beside the word in question.
 NEEDED = {
     "practice": ["out"],
@@ -26,6 +27,8 @@ NEEDED = {
     "calibrate": ["run", "--data", "DATA"],
     "evaluate": ["run", "--data", "DATA"],
     "compare": ["run"],
+    "sweep": ["GRID", "DATA"],
+    "contest": ["DATA"],
     "predict": ["run", "file.csv"],
     "export": ["run", "out.pt2"],
 }
@@ -100,6 +103,7 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)
         patch.setattr(predictions.Predictions, "read", begin)
+        patch.setattr(pooled.Pooled, "open", begin)
         yield here
 
 
@@ -136,7 +140,8 @@ def assert_usable(value: object) -> None:
 
 
 def filled(name: str, practice_root: Path) -> list[str]:
-    return [str(practice_root) if word == "DATA" else word for word in NEEDED[name]]
+    known = {"DATA": str(practice_root), "GRID": str(GRID)}
+    return [known.get(word, word) for word in NEEDED[name]]
 
 
 @pytest.mark.parametrize(("name", "flag"), WITH_VALUE)
