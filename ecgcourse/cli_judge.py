@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -213,8 +214,9 @@ def _known(number: float, how: str) -> str:
 
 
 def _short(name: str) -> str:
-    """The end of a name, which says more of a path than its beginning does."""
-    return brief(name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}", _LONGEST_NAME)
+    """A name that fits the table: of a path the end, which says more than its beginning does."""
+    too_long = len(name) > _LONGEST_NAME and os.sep in name
+    return brief(f"…{name[1 - _LONGEST_NAME :]}" if too_long else name, _LONGEST_NAME)
 
 
 def _read(run: Path, partition: str) -> "Predictions":

@@ -56,7 +56,8 @@ def contest(options: argparse.Namespace) -> None:
     from ecgcourse.analysis.contest import Contest
     from ecgcourse.models import pretrained
 
-    for entry in options.add:
+    entries = options.add or []
+    for entry in entries:
         if not Path(entry).exists() and entry not in pretrained.names():
             raise DataError(
                 f"{brief(entry)} isn't there; name the folder of a run, a checkpoint, a CSV file, or one of the "
@@ -64,7 +65,7 @@ def contest(options: argparse.Namespace) -> None:
             )
     records = _open(options.folders, progress_of(options))
     board = Contest(records, records.splits())
-    for entry in options.add:
+    for entry in entries:
         board.add(entry)
     board.add_baselines()
     if not options.quiet:

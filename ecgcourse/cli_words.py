@@ -240,7 +240,7 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
 def _contest_options(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     words = "folder of a run, checkpoint, shipped network, or CSV file of answers; may be given several times"
-    parser.add_argument("--add", metavar="ENTRY", action="append", default=[], help=words)
+    parser.add_argument("--add", metavar="ENTRY", action="append", help=words)
     words = "which row the others are compared with, by its name (default: median beat of 3 leads)"
     parser.add_argument("--against", metavar="NAME", help=words)
     _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))

@@ -56,6 +56,7 @@ def _contest(rows: pd.DataFrame) -> dict[str, list[str]]:
     columns |= _scores(rows) | _differences(rows) | {"Brier": _numbers(rows["brier"])}
     both = zip(rows["ece"], rows["ece_by_chance"], strict=True)
     columns["ECE (by chance)"] = [f"{found:.3f} ({luck:.3f})" for found, luck in both]
+    columns["trainings"] = [str(n) for n in rows["trainings"]]
     columns["weights"] = _numbers(rows["weights"], ",.0f")
     return columns | {"CPU s": _numbers(rows["cpu_seconds"], ",.0f"), "CPU ms": _numbers(rows["cpu_ms"], ".1f")}
 

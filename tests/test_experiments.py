@@ -41,7 +41,7 @@ def test_a_table_shows_what_was_found(tables, tmp_path: Path, monkeypatch: pytes
 def test_a_contest_shows_calibration_and_cost_and_its_pairs_who_is_compared(tables):
     row = {"model": "beat", "note": "baseline", "auroc": 0.88, "low": 0.8, "high": 0.9, "difference": None}
     row |= {"difference_low": None, "difference_high": None, "brier": 0.1, "ece": 0.05, "ece_by_chance": 0.04}
-    row |= {"weights": None, "cpu_seconds": 0.4, "cpu_ms": 0.25, "compared_with": None, "records": 314}
+    row |= {"weights": None, "cpu_seconds": 0.4, "cpu_ms": 0.25, "compared_with": None, "records": 314, "trainings": 3}
     row |= {f"auroc_{name}": 0.5 for name in ptbxl.CLASSES}
     other = row | {
         "model": "net",
@@ -53,7 +53,7 @@ def test_a_contest_shows_calibration_and_cost_and_its_pairs_who_is_compared(tabl
     other |= {"compared_with": "beat", "weights": 12345.0, "cpu_seconds": 1234.6}
     lines = tables.table(pd.DataFrame([row, other]))
     scores = "0.880 (0.800 – 0.900)"
-    assert lines[3] == f"| beat | baseline | {scores} | – | 0.100 | 0.050 (0.040) | – | 0 | 0.2 |"
+    assert lines[3] == f"| beat | baseline | {scores} | – | 0.100 | 0.050 (0.040) | 3 | – | 0 | 0.2 |"
     assert lines[4].startswith(f"| net |  | {scores} | −0.020 (−0.050 – +0.010) |") and "| 12,345 | 1,235 |" in lines[4]
     lines = tables.table(pd.DataFrame([row, other, other | {"model": "third", "compared_with": "net"}]))
     assert [line.split(" | ")[1] for line in lines[3:-1]] == ["beat", "net"] and len(lines) == 6
