@@ -89,4 +89,4 @@ def _finish(table: "pd.DataFrame", path: str | Path | None) -> None:
     print(table_in_words(table))
     if path:
         with atomic_write(Path(path)) as temporary:
-            table.to_csv(temporary, lineterminator="\n", float_format="%.4f", errors="backslashreplace")
+            table.to_csv(temporary, lineterminator="\n", float_format="%.6f", errors="backslashreplace")

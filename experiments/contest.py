@@ -28,7 +28,7 @@ NOTE = "published weights: learned from folds 1 to 8 of all of PTB-XL, stopped b
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a leaderboard as a CSV file."""
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, lineterminator="\n", float_format="%.4f")
+        table.to_csv(temporary, lineterminator="\n", float_format="%.6f")
 
 
 def main() -> int:

@@ -63,27 +63,20 @@ def compare(
     areas = _means(paired, lambda each: metrics.auroc(each.y_true, each.y_prob).mean())
     table = pd.DataFrame({"auroc": areas}, index=pd.Index(names, name="model"))
     table["low"], table["high"] = bootstrap.interval(drawn, level)
-    for column in ("difference", "difference_low", "difference_high"):
-        table[column] = np.nan
-    if pairs:
-        rows, others = (np.array(places) for places in zip(*pairs, strict=True))
-        found = areas[rows] - areas[others]
-        ends = simultaneous(found, drawn[:, rows] - drawn[:, others], level)
-        table.iloc[rows, 3:6] = np.column_stack([found, *ends])
+    table[["difference", "difference_low", "difference_high"]] = _differences(areas, drawn, pairs, level)
     table["brier"] = _means(paired, lambda each: calibration.brier(each.y_true, each.y_prob))
     table["ece"] = _means(paired, lambda each: calibration.expected_error(each.y_true, each.y_prob))
     table["ece_by_chance"] = _means(paired, lambda each: calibration.expected_error_by_chance(each.y_prob, n_draws=50))
     patients = None if first.patient_id is None else len(np.unique(first.patient_id))
-    notes = bootstrap.thin_classes(first.y_true, first.task.classes, first.patient_id)
-    notes += [
+    shared = {names[other] for _, other in pairs}
+    against = shared.pop() if len(shared) == 1 else (names[0] if against is None else None)
+    table.attrs |= {"records": len(first), "patients": patients, "against": against}
+    table.attrs["notes"] = bootstrap.thin_classes(first.y_true, first.task.classes, first.patient_id) + [
         f"{name}: the same macro AUROC in every resample, so its interval says nothing"
         for name, area, spread in zip(names, areas, np.ptp(drawn, axis=0), strict=True)
         # A half is what any guess that is the same for all records has, and has always.
         if spread == 0 and area != 0.5
     ]
-    shared = {names[other] for _, other in pairs}
-    against = shared.pop() if len(shared) == 1 else (names[0] if against is None else None)
-    table.attrs |= {"records": len(first), "patients": patients, "against": against, "notes": notes}
     return table
 
 
@@ -96,6 +89,19 @@ def _pairs(names: list[str], against: str | Mapping[str, str] | None) -> list[tu
     for name in (*against, *against.values()):
         check_name(name, names, "no model to compare with is")
     return [(names.index(name), names.index(other)) for name, other in against.items() if name != other]
+
+
+def _differences(
+    areas: NDArray[np.float64], drawn: NDArray[np.float64], pairs: list[tuple[int, int]], level: float
+) -> NDArray[np.float64]:
+    """Difference, low and high of each of M models, (M, 3); NaN of one that isn't compared."""
+    found = np.full((len(areas), 3), np.nan)
+    if pairs:
+        rows, others = (np.array(places) for places in zip(*pairs, strict=True))
+        difference = areas[rows] - areas[others]
+        ends = simultaneous(difference, drawn[:, rows] - drawn[:, others], level)
+        found[rows] = np.column_stack([difference, *ends])
+    return found
 
 
 def _drawn(paired: list[list[Predictions]], n_bootstrap: int, seed: int) -> NDArray[np.float64]:
