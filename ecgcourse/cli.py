@@ -1,5 +1,5 @@
 """The command line: ``python -m ecgcourse`` practice, download, import-original, images, train, calibrate,
-evaluate, compare, predict or export.
+evaluate, compare, predict, export or parameters.
 
 One thin function per command.
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgcourse import cli_export, cli_judge, cli_predict
+from ecgcourse import cli_export, cli_judge, cli_parameters, cli_predict
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_judge import describe, left_out, save_figure, title
 from ecgcourse.cli_words import parse, progress_of
@@ -238,6 +238,7 @@ COMMANDS = {
     "compare": cli_judge.compare,
     "predict": predict,
     "export": cli_export.export,
+    "parameters": cli_parameters.parameters,
 }
 
 

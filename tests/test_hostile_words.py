@@ -28,6 +28,7 @@ NEEDED = {
     "compare": ["run"],
     "predict": ["run", "file.csv"],
     "export": ["run", "out.pt2"],
+    "parameters": ["gru"],
 }
 WITH_VALUE = [
     (name, action.option_strings[0])
