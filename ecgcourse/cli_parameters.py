@@ -55,9 +55,7 @@ def _made(name: str, **settings) -> "nn.Module":
 
 
 def _print_layers(model: "nn.Module") -> None:
-    layers = {
-        name: layer for name, layer in model.named_modules() if any(True for _ in layer.parameters(recurse=False))
-    }
+    layers = {name: layer for name, layer in model.named_modules() if list(layer.parameters(recurse=False))}
     width, settings = _width(layers), ", ".join(f"{name}={value}" for name, value in model.settings.items())
     print(f"{settings}\n\n{'layer':<{width}}{'kind':<20}{'weights':>13}")
     for name, layer in layers.items():

@@ -72,8 +72,8 @@ def test_layers_of_one_add_up(capsys):
 def test_a_runs_own_settings_are_counted(tmp_path, capsys):
     path = tmp_path / "config.json"
     path.write_text(
-        '{"model": {"name": "compact", "filters": 2, "in_channels": 3, "n_classes": 2, "image_size": 64},'
-        ' "task": {"classes": ["a", "b"]}, "recipe": {"images": {"leads": ["II"], "size": 64}}, "data": {"folder": "x"}}'
+        '{"model": {"name": "compact", "filters": 2, "in_channels": 3, "n_classes": 2, "image_size": 64}, '
+        '"task": {"classes": ["a", "b"]}, "recipe": {"images": {"leads": ["II"], "size": 64}}, "data": {"a": 1}}'
     )
     expected = sum(w.numel() for w in models.create("compact", filters=2, in_channels=3, n_classes=2).parameters())
     assert printed(capsys, "--config", path)[-1] == ["all", f"{expected:,}"]
