@@ -23,11 +23,9 @@ def parameters(options: argparse.Namespace) -> None:
     else:
         made = {name: _made(name, **given) for name in options.models or models.names()}
     if len(made) == 1:
-        _print_layers(*made.values())
-        return
-    print(f"{'model':<{_width(made)}}{'takes':<20}{'weights':>13}")
-    for name, model in made.items():
-        print(f"{name:<{_width(made)}}{' and '.join(models.inputs(name)):<20}{_count(model):>13,}")
+        print_layers(*made.values())
+    else:
+        print_models(made)
 
 
 def _of_config(path: str, given: dict) -> "nn.Module":
@@ -54,7 +52,15 @@ def _made(name: str, **settings) -> "nn.Module":
         raise SettingError(f"model {name!r} would be too large: {in_words(error)}") from error
 
 
-def _print_layers(model: "nn.Module") -> None:
+def print_models(made: "dict[str, nn.Module]") -> None:
+    """Print a line for each model: what it takes, and how many weights it has."""
+    print(f"{'model':<{_width(made)}}{'takes':<20}{'weights':>13}")
+    for name, model in made.items():
+        print(f"{name:<{_width(made)}}{' and '.join(model.inputs):<20}{_count(model):>13,}")
+
+
+def print_layers(model: "nn.Module") -> None:
+    """Print a model's settings, and a line for each of its layers that has weights."""
     layers = {name: layer for name, layer in model.named_modules() if list(layer.parameters(recurse=False))}
     width, settings = _width(layers), ", ".join(f"{name}={value}" for name, value in model.settings.items())
     print(f"{settings}\n\n{'layer':<{width}}{'kind':<20}{'weights':>13}")

@@ -10,7 +10,18 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, predictions, training
+from ecgcourse import (
+    cli,
+    cli_parameters,
+    cli_words,
+    datasets,
+    download,
+    integrity,
+    original,
+    practice,
+    predictions,
+    training,
+)
 from ecgcourse.models import checkpoint
 
 COMMANDS = next(
@@ -101,6 +112,8 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)
         patch.setattr(predictions.Predictions, "read", begin)
+        patch.setattr(cli_parameters, "print_layers", begin)
+        patch.setattr(cli_parameters, "print_models", begin)
         yield here
 
 
