@@ -31,7 +31,7 @@ _ROOMS = {
     "course": ("exercises", "interactive"),
 }
 _DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_predict", "cli_export")
-_DOORS += ("cli_sweep", "export")
+_DOORS += ("cli_parameters", "cli_sweep", "export")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 

@@ -1,5 +1,5 @@
 """The command line: ``python -m ecgcourse`` practice, download, import-original, images, train, calibrate,
-evaluate, compare, sweep, contest, predict or export.
+evaluate, compare, sweep, contest, predict, export or parameters.
 
 One thin function per command.
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgcourse import cli_export, cli_judge, cli_predict, cli_sweep
+from ecgcourse import cli_export, cli_judge, cli_parameters, cli_predict, cli_sweep
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_judge import describe, left_out, save_figure, title
 from ecgcourse.cli_words import parse, progress_of
@@ -240,6 +240,7 @@ COMMANDS = {
     "contest": cli_sweep.contest,
     "predict": predict,
     "export": cli_export.export,
+    "parameters": cli_parameters.parameters,
 }
 
 

@@ -42,6 +42,7 @@ EXAMPLES = """examples:
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
   python -m ecgcourse images mine.hea mine.png               draw one: paper and nine images
   python -m ecgcourse export runs/first first.onnx           take it along in one file
+  python -m ecgcourse parameters resnet --set depth=50       count the weights of a model, layer by layer
 """
 
 
@@ -59,7 +60,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options = parser.parse_args(arguments)
         for name, value in vars(options).items():
             # What some versions of argparse make of `--name=--`.
-            if isinstance(value, list) and name not in ("set", "files", "runs", "folders", "add"):
+            if isinstance(value, list) and name not in ("set", "files", "runs", "models", "folders", "add"):
                 parser.error(f"--{name.replace('_', '-')} needs a value")
         return options
     except SettingError as error:
@@ -181,8 +182,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     starts = ("pytorch", "he")
     group.add_argument("--init", choices=starts, help=f"how weights start; he wants adam {own}")
     group.add_argument("--initialisation", dest="init", choices=starts, action=_Former)
-    other_help = "another setting of the model, such as hidden=64; may be given several times"
-    group.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
+    _add_set(group, "another setting of the model")
     _add_task(parser)
     _add_recipe(parser, {"images": ImageRecipe, "signals": SignalRecipe})
 
@@ -273,6 +273,19 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help=words)
     words = "a PTB-XL folder, with whose records file and network are compared (default: as for `train`)"
     parser.add_argument("--data", metavar="DATA", help=words)
+
+
+def _parameters_options(parser: argparse.ArgumentParser) -> None:
+    words = "of one the layers are listed; an unknown one lists them all (default: all)"
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=words)
+    _add_set(parser, "a setting of the models")
+    words = "the model of a TOML file, or of a run's config.json, as for `train`"
+    parser.add_argument("--config", metavar="FILE", help=words)
+
+
+def _add_set(parser: argparse._ActionsContainer, words: str) -> None:
+    words += ", such as hidden=64; may be given several times"
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=words)
 
 
 def _option(
@@ -452,6 +465,12 @@ COMMANDS = {
         "python -m ecgcourse export runs/first first.onnx --data PTB-XL",
         "stopped; nothing was written",
         _export_options,
+    ),
+    "parameters": (
+        "count the weights of models without making them: of all, of some, or of one layer by layer",
+        "python -m ecgcourse parameters resnet --set depth=50",
+        "stopped",
+        _parameters_options,
     ),
 }
 """What each command does, an example, what it says when it is stopped, and its options."""

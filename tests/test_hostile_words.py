@@ -10,7 +10,19 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, cli_words, datasets, download, integrity, original, pooled, practice, predictions, training
+from ecgcourse import (
+    cli,
+    cli_parameters,
+    cli_words,
+    datasets,
+    download,
+    integrity,
+    original,
+    pooled,
+    practice,
+    predictions,
+    training,
+)
 from ecgcourse.models import checkpoint
 
 COMMANDS = next(
@@ -31,6 +43,7 @@ NEEDED = {
     "contest": ["DATA"],
     "predict": ["run", "file.csv"],
     "export": ["run", "out.pt2"],
+    "parameters": ["gru"],
 }
 WITH_VALUE = [
     (name, action.option_strings[0])
@@ -104,6 +117,8 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(checkpoint, "read_checkpoint", begin)
         patch.setattr(predictions.Predictions, "read", begin)
         patch.setattr(pooled.Pooled, "open", begin)
+        patch.setattr(cli_parameters, "print_layers", begin)
+        patch.setattr(cli_parameters, "print_models", begin)
         yield here
 
 

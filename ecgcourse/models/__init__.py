@@ -9,6 +9,7 @@ from ecgcourse.models.alexnet import AlexNet
 from ecgcourse.models.alexnet_attention import AlexNetAttention
 from ecgcourse.models.cnn import CNN
 from ecgcourse.models.cnn1d import CNN1d
+from ecgcourse.models.cnn_recurrent import CNNGRU, CNNLSTM
 from ecgcourse.models.compact import Compact
 from ecgcourse.models.compact_differences import CompactDifferences
 from ecgcourse.models.early_fusion import EarlyFusion
@@ -17,7 +18,8 @@ from ecgcourse.models.image_fusion import ImageFusion
 from ecgcourse.models.joint_fusion import JointFusion
 from ecgcourse.models.late_fusion import LateFusion
 from ecgcourse.models.mobilenet import MobileNet
-from ecgcourse.models.recurrent import GRU, LSTM
+from ecgcourse.models.original_weights import load_original
+from ecgcourse.models.recurrent import GRU, LSTM, RNN
 from ecgcourse.models.registry import (
     REGISTRY,
     create,
@@ -38,6 +40,7 @@ __all__ = [
     "has_setting",
     "image_recipe",
     "inputs",
+    "load_original",
     "names",
     "signal_recipe",
     "with_present_names",
@@ -48,6 +51,8 @@ REGISTRY.update(
     alexnet_attention=AlexNetAttention,
     cnn=CNN,
     cnn1d=CNN1d,
+    cnn_gru=CNNGRU,
+    cnn_lstm=CNNLSTM,
     compact=Compact,
     compact_differences=CompactDifferences,
     early_fusion=EarlyFusion,
@@ -60,5 +65,6 @@ REGISTRY.update(
     mobilenet=MobileNet,
     resnet=ResNet,
     resnet1d=ResNet1d,
+    rnn=RNN,
     vgg=VGG,
 )
