@@ -202,7 +202,8 @@ def evaluate(options: argparse.Namespace) -> None:
     learned = sources.external(run, data)
     if options.partition == "all" and learned is None:
         raise SettingError(f"--partition all has what {run} learned from, as far as is known; name val or test")
-    place, precision = training.pick_device(options.device), runs.precision_of(run)
+    place = training.pick_device(options.device)
+    precision = hardware.precision_to_judge(run, place)
     settings = {"progress": progress_of(options), "skip_bad": options.skip_bad}
     layout = hardware.pick_channels_last(place, precision)
     settings |= {"device": place, "dtype": _image_dtype(precision, layout, place)}

@@ -86,13 +86,24 @@ def describe(config: TrainConfig) -> str:
     return f"{name}: {', '.join(parts)}"
 
 
-def warn_of_emulation(precision: str, device: torch.device) -> None:
-    """Warn where bfloat16 goes through float32, number by number."""
+def emulates(precision: str, device: torch.device) -> bool:
+    """Whether numbers of a precision go through float32, one by one, on a device."""
     on_old_cpu = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
     on_old_gpu = device.type == "cuda" and capability(device) < BFLOAT16_SINCE
-    if precision == "bfloat16" and (on_old_cpu or on_old_gpu):
+    return precision == "bfloat16" and (on_old_cpu or on_old_gpu)
+
+
+def precision_to_judge(folder: str | os.PathLike, device: torch.device) -> str:
+    """What a run is judged in: that which it was trained in, or float32 on a device that only emulates that."""
+    precision = runs.precision_of(folder)
+    return "float32" if emulates(precision, device) else precision
+
+
+def warn_of_emulation(precision: str, device: torch.device) -> None:
+    """Warn where bfloat16 is emulated."""
+    if emulates(precision, device):
         what = "processor can't calculate in bfloat16 and emulates it, many times more slowly than float32"
-        what = what if on_old_cpu else "GPU can't calculate in bfloat16 and emulates it"
+        what = what if device.type == "cpu" else "GPU can't calculate in bfloat16 and emulates it"
         warnings.warn(
             f"this {what}; precision={pick_precision(device)!r} is the better choice here",
             EcgCourseWarning,
