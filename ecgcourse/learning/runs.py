@@ -383,7 +383,8 @@ def precision_of(folder: str | os.PathLike) -> str:
     if not os.path.lexists(path):
         return "float32"
     try:
-        return TrainConfig.from_dict(read_json(path)["training"]).precision
+        found = TrainConfig.from_dict(read_json(path)["training"]).precision
+        return "float32" if found == "auto" else found
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} holds no settings of a training; train again") from error
 
