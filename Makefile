@@ -108,6 +108,7 @@ colab: $(FOR_TEST)
 
 pins: $(FOR_TEST)
 	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test --extra formats --extra onnx \
+	    --extra tensorboard \
 	    --custom-compile-command "make pins" --output-file constraints.txt pyproject.toml
 
 address: $(FOR_BOOK)

@@ -20,7 +20,8 @@ _ROOMS = {
     "models": (),
     "learning": (
         *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "own_sets", "datasets", "traced"),
-        *("distributed", "losses", "optimization", "progress", "runs", "sources", "training"),
+        *("distributed", "losses", "hardware", "optimization", "progress", "runs", "sources"),
+        "training",
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),

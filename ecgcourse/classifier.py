@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ecgcourse.analysis import answers, calibration, evaluation, explain
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import DataError, SettingError, shown
-from ecgcourse.learning import datasets, metrics, own_sets, runs, training
+from ecgcourse.learning import datasets, hardware, metrics, own_sets, runs, training
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.history import History
 from ecgcourse.models import pretrained
@@ -25,6 +25,7 @@ from ecgcourse.models.checkpoint import load_checkpoint
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.records import own_files, practice
 from ecgcourse.records.ptbxl import FOLDS, LEADS
+from ecgcourse.support.device import pick_device
 from ecgcourse.support.progress_bar import progress_bar
 
 AT_A_TIME = 1024
@@ -133,7 +134,7 @@ class Classifier:
         With a `recipe` and a `task`, as :func:`ecgcourse.learning.training.fit` leaves it.
     device : str
         As in :func:`ecgcourse.support.device.pick_device`.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "float16"}
         What is calculated in.
 
     Attributes
@@ -186,7 +187,7 @@ class Classifier:
             return cls.pretrained(str(run), device)
         folder = path if path.is_dir() else path.parent
         model = load_checkpoint(path / runs.BEST if path.is_dir() else path)
-        return cls(model, device, runs.precision_of(folder))
+        return cls(model, device, hardware.precision_to_judge(folder, pick_device(device)))
 
     @classmethod
     def pretrained(cls, name: str, device: str = "auto") -> "Classifier":

@@ -168,16 +168,17 @@ def train(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
-    from ecgcourse.learning import datasets, sources, training
+    from ecgcourse.learning import datasets, hardware, sources, training
 
     config = train_config(options, asked["training"])
+    config = hardware.resolve(config, options.resume)
     # Before the signals, whose reading takes longer, so that an impossible setting is found at once.
     name, settings, recipe, task = model_asked_for(options, asked)
     n_weights = count_weights(name, recipe, task, settings)
     training.seed_everything(config.seed)
     model = models.create(name, recipe, task, **settings)
     train_set, val_set = _training_data(options, config, model, context)
-    _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
+    _say(options, f"model: {name}, {n_weights:,} weights, on {hardware.describe(config)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
     about["source"] = sources.identity(options.data)
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
@@ -188,7 +189,7 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write predictions, metrics and figures."""
     from ecgcourse.analysis.predictions import Predictions, file_name
-    from ecgcourse.learning import datasets, own_sets, runs, sources, training
+    from ecgcourse.learning import datasets, hardware, own_sets, runs, sources, training
 
     run, data = Path(options.run), _data(options)
     model = training.load_checkpoint(run / runs.BEST, options.device)
@@ -201,9 +202,11 @@ def evaluate(options: argparse.Namespace) -> None:
     learned = sources.external(run, data)
     if options.partition == "all" and learned is None:
         raise SettingError(f"--partition all has what {run} learned from, as far as is known; name val or test")
-    place, precision = training.pick_device(options.device), runs.precision_of(run)
+    place = training.pick_device(options.device)
+    precision = hardware.precision_to_judge(run, place)
     settings = {"progress": progress_of(options), "skip_bad": options.skip_bad}
-    settings |= {"device": place, "dtype": _image_dtype(precision, place)}
+    layout = hardware.pick_channels_last(place, precision)
+    settings |= {"device": place, "dtype": _image_dtype(precision, layout, place)}
     settings |= {"seconds": getattr(model, "seconds", None)} if own_sets.is_own(data) else {}
     dataset = datasets.from_data(data, options.partition, recipe=model.recipe, task=model.task, **settings)
     if options.skip_bad:
@@ -264,7 +267,8 @@ def _training_data(
 
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
-    how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
+    how = {"device": place, "dtype": _image_dtype(config.precision, config.channels_last, place)}
+    how |= {"recipe": model.recipe, "task": model.task}
     how |= {"progress": progress_of(options), "skip_bad": options.skip_bad, "seconds": options.seconds}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
     if options.skip_bad and context.is_first:
@@ -275,13 +279,14 @@ def _training_data(
     return train_set, val_set
 
 
-def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
+def _image_dtype(precision: str, channels_last: bool, place: "str | torch.device") -> "torch.dtype":
     import torch
 
     from ecgcourse.learning.training import PRECISIONS
 
-    # A GPU writes the floats that the network reads; on a CPU, bytes are quicker to write and to divide later.
-    return PRECISIONS[precision] if torch.device(place).type == "cuda" else torch.uint8
+    # A GPU writes the floats that the network reads, channels last; bytes have them first. On a CPU, bytes are quicker
+    # to write and to divide later.
+    return PRECISIONS[precision] if torch.device(place).type == "cuda" and channels_last else torch.uint8
 
 
 def _reporter(options: argparse.Namespace, config: TrainConfig) -> Callable[[dict[str, float]], None]:
@@ -336,6 +341,9 @@ def _finish_run(
     # The last file of a run: where it is, all are.
     write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
+    skipped = sum(row.get("skipped_steps", 0) for row in history.rows)
+    if skipped:
+        _say(options, f"skipped steps: {skipped}, whose gradients left the range of float16")
     _say(options, f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
     print(f"results: {out} ({', '.join(sorted(path.name for path in out.iterdir()))})")
 

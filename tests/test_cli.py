@@ -319,7 +319,9 @@ def test_without_thresholds_one_half_is_used_and_said(
 def test_a_run_is_judged_in_the_precision_that_it_was_trained_in(
     practice_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """Or in float32, where the other one is only emulated, as by a processor without AVX-512."""
     run = tmp_path / "run"
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert command("train", practice_root, *QUICK, "--precision", "bfloat16", "--out", run) == 0
     model, val = training.load_checkpoint(run / "best.pt"), datasets.from_data(practice_root, "val", SIZE)
     in_half, in_full = (
@@ -333,7 +335,9 @@ def test_a_run_is_judged_in_the_precision_that_it_was_trained_in(
     precisions, predict = [], training.predict_logits
     monkeypatch.setattr(training, "predict_logits", lambda *given: precisions.append(given[4]) or predict(*given))
     assert command("evaluate", run, "--data", practice_root, "--device", "cpu") == 0
-    assert precisions == ["bfloat16"]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert command("evaluate", run, "--data", practice_root, "--device", "cpu") == 0
+    assert precisions == ["bfloat16", "float32"]
 
 
 # --- bad data

@@ -19,6 +19,7 @@ TESTS = Path(__file__).parent
 SCRIPT = str(TESTS / "torchrun_training.py")
 SHARED = "--dropout 0 --optimizer adam --device cpu"
 SMALL = f"{SHARED} --model small --size 8 --epochs 6 --batch-size 7 --learning-rate 0.02"
+SMALL += " --accumulate 2 --clip-norm 0.2 --warmup-epochs 1"
 ALEXNET = f"{SHARED} --size 67 --epochs 2 --batch-size 13 --learning-rate 0.0002"
 
 # One process adds up a batch in another order than two: after a few steps, the sixth digit may differ.
@@ -90,10 +91,10 @@ def test_two_processes_learn_what_one_does_with_the_real_network(practice_root: 
 def test_after_a_kill_torchrun_starts_the_processes_again_and_they_go_on(
     alone: Path, practice_root: Path, tmp_path: Path
 ):
-    """The kill comes in the third epoch; the new processes go on from the last checkpoint without being told to."""
+    """The kill comes in the third epoch, in a step of two batches; the new processes go on without being told to."""
     out, steps = tmp_path / "run", -(-n_train(practice_root) // 7)
     words = [SCRIPT, *train(practice_root, out, SMALL, "--checkpoint-every", "2")]
-    end(start(words, processes=2, restarts=1, KILL_AT=str(2 * steps + 4)))
+    end(start(words, processes=2, restarts=1, KILL_AT=str(2 * steps + 6)))
     assert_learned_the_same(out, alone)
     begun = [(each["epochs_done"], each["steps_done"]) for each in runs.process_starts(out)]
     assert begun == [(0, 0), (2, 2)]

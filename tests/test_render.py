@@ -1,6 +1,7 @@
 """`render` against the definition in `fields`, which `test_fields` holds against pyts and OpenCV."""
 
 import importlib
+import json
 import multiprocessing
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from ecgcourse import fields, fused, ptbxl, render, signals
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -163,35 +164,78 @@ def test_in_half_precision_a_product_is_the_quotient(dtype):
     assert torch.equal((levels * (1 / 255)).to(dtype), (levels / 255).to(dtype))
 
 
-COMPILE_FOR_GPU = """
+COMPILE_FOR_GPUS = """
+import json
 import sys
 from triton import compiler
 from triton.backends.compiler import GPUTarget
 from ecgcourse import fused_gpu
 
-pointers = {"weight": "*fp32", "curves": "*fp32", "numbers": "*i32", "rows": "*fp32", "images": sys.argv[1]}
-strides = {"record_stride": "i32", "channel_stride": "i32", "row_stride": "i32"}
-constants = {"column_stride": 1, "BINS": 10, "ROWS": fused_gpu.ROWS, "COLUMNS": fused_gpu.COLUMNS}
-types = pointers | {"n_leads": "i32", "size": "i32"} | strides | dict.fromkeys(constants, "constexpr")
-kernel = fused_gpu._draw
-types = {name: types[name] for name in kernel.arg_names}
-aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in (*pointers, "size", *strides)}
-source = compiler.ASTSource(kernel, types, constants, aligned)
-print(compiler.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"])
+
+def compiled(kernel, pointers, numbers, constants, capability):
+    types = pointers | dict.fromkeys(numbers, "i32") | {"mtf_white": "fp32"} | dict.fromkeys(constants, "constexpr")
+    types = {name: types[name] for name in kernel.arg_names}
+    sixteens = [name for name in (*pointers, *numbers) if name not in ("n_leads", "length")]
+    aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in sixteens}
+    source = compiler.ASTSource(kernel, types, constants, aligned)
+    made = compiler.compile(source, target=GPUTarget("cuda", capability, 32)).asm
+    # Assembled for the card, too, by the assembler that comes with Triton.
+    assert len(made["cubin"]) > 1000
+    return made["ptx"]
+
+
+floats, whole = ("weight", "edges", "curves", "levels", "rows", "x"), ("first", "second", "numbers")
+prepared = dict.fromkeys(floats, "*fp32") | dict.fromkeys(whole, "*i32")
+read = {name: prepared[name] for name in ("weight", "curves", "numbers", "rows")}
+tables = {"BINS": 10, "BIN_BLOCK": 16, "SAMPLES": fused_gpu.SAMPLES, "PIXELS": fused_gpu.COLUMNS}
+tiles = {"column_stride": 1, "BINS": 10, "ROWS": fused_gpu.ROWS, "COLUMNS": fused_gpu.COLUMNS}
+numbers = ["n_leads", "size", "record_stride", "channel_stride", "row_stride"]
+found = []
+for capability, kind in json.loads(sys.argv[1]):
+    compiled(fused_gpu._prepare, prepared, ["length", "size"], tables, capability)
+    found.append(compiled(fused_gpu._draw, read | {"images": kind}, numbers, tiles, capability))
+print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize(("kind", "bytes_a_pixel"), [("*u8", 1), ("*bf16", 2)])
-def test_the_kernels_compile_for_a_gpu_and_write_sixteen_bytes_at_once(kernels, kind, bytes_a_pixel):
-    """For an H100, which compiling needs none of; with the types that a launch at 256 pixels would give."""
+def test_the_kernels_compile_for_gpus_and_write_sixteen_bytes_at_once(kernels):
+    """For a T4, an A100 and an H100, which compiling needs none of; with the types of a launch at 256 pixels."""
+    cards, bytes_a_pixel = [(75, "*fp16"), (80, "*bf16"), (90, "*bf16"), (90, "*u8")], [2, 2, 2, 1]
     surroundings = os.environ | {"TRITON_INTERPRET": "0"}
-    command = [sys.executable, "-W", "ignore", "-c", COMPILE_FOR_GPU, kind]
+    command = [sys.executable, "-W", "ignore", "-c", COMPILE_FOR_GPUS, json.dumps(cards)]
     done = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
     assert done.returncode == 0, done.stderr
-    stores = [line for line in done.stdout.splitlines() if "st.global" in line]
-    assert all(".v4.b32" in line for line in stores)
-    # Four warps of 32 threads share the three images' pixels.
-    assert len(stores) == kernels.ROWS * kernels.COLUMNS * 3 // (4 * 32) * bytes_a_pixel // 16
+    for (capability, _), n_bytes, ptx in zip(cards, bytes_a_pixel, json.loads(done.stdout), strict=True):
+        assert f".target sm_{capability}" in ptx
+        stores = [line for line in ptx.splitlines() if "st.global" in line]
+        assert all(".v4.b32" in line for line in stores)
+        # Four warps of 32 threads share the three images' pixels.
+        assert len(stores) == kernels.ROWS * kernels.COLUMNS * 3 // (4 * 32) * n_bytes // 16
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["_prepare", "_draw"])
+def test_where_a_kernel_fails_torch_takes_over_with_one_warning(kernels, name, monkeypatch, x):
+    """Whichever of the two, and whatever it raises, which is something else for each card and version."""
+    launches, some = [], torch.from_numpy(x[:3])
+
+    class Failing:
+        def __getitem__(self, grid):
+            launches.append(grid)
+            raise RuntimeError("PTX was compiled with an unsupported toolchain.\nMore of it.")
+
+    monkeypatch.setattr(kernels, name, Failing())
+    monkeypatch.setattr(render, "_TRITON_FAILED", [])
+    settings = fields.taps(x.shape[-1], 40), fields.bin_edges(10)
+    images, again = (torch.zeros((3, 9, 40, 40), dtype=torch.uint8) for _ in range(2))
+    with pytest.warns(
+        EcgCourseWarning, match=r"kernels.*\(RuntimeError: PTX was.*toolchain.\); images are made by torch"
+    ):
+        render._fill_on_gpu(some, *settings, images, 5.0)
+    render._fill_on_gpu(some, *settings, again, 5.0)
+    assert len(launches) == 1
+    agree(images.numpy(), render.render(x[:3], 40))
+    assert torch.equal(images, again)
 
 
 def test_numpy_in_numpy_out_torch_in_torch_out(x):
