@@ -106,6 +106,10 @@ def download_ptbxl(options: argparse.Namespace) -> None:
     from ecgcourse.records import download
 
     progress = progress_of(options)
+    if options.verify_only and options.ids:
+        raise SettingError(
+            "--ids says what to fetch; --verify-only checks what the folder should have, so leave it out"
+        )
     if options.verify_only:
         found = download.verify(options.out, options.records, options.sampling_rate, progress)
         print(found)
@@ -115,7 +119,7 @@ def download_ptbxl(options: argparse.Namespace) -> None:
         return
     source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
     rate = options.sampling_rate or download.SAMPLING_RATES[0]
-    print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
+    print(download.ptbxl(options.out, options.records, rate, **source, progress=progress, ids=options.ids))
 
 
 def import_original(options: argparse.Namespace) -> None:

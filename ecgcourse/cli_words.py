@@ -121,7 +121,10 @@ def _download_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
     number, take = _whole(1, practice.MOST_RECORDS), "take the first N records (default: all)"
-    parser.add_argument("--records", type=number, metavar="N", help=take)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--records", type=number, metavar="N", help=take)
+    these = "take these records, by their ecg_id: a list such as 1,9,17"
+    choice.add_argument("--ids", type=_several(number), metavar="IDS", default=(), help=these)
     rate = "in Hz (default: 100; with --verify-only all that the folder should have)"
     parser.add_argument("--sampling-rate", type=int, choices=download.SAMPLING_RATES, help=rate)
     _option(parser, "--version", download.VERSION, "of PTB-XL")
@@ -367,6 +370,13 @@ def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Call
         return number
 
     return convert
+
+
+def _several(convert: Callable[[str], int]) -> Callable[[str], tuple[int, ...]]:
+    def convert_each(text: str) -> tuple[int, ...]:
+        return tuple(convert(part.strip()) for part in text.split(","))
+
+    return convert_each
 
 
 _seconds = _number(float, lambda number: is_real(number, 0), "a number above 0")

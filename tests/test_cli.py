@@ -134,6 +134,15 @@ def test_download_brings_the_records_and_prints_where(
     assert ptbxl.read_signals(tmp_path / "out", ptbxl.read_table(tmp_path / "out"), 500).shape == (4, 12, 5000)
 
 
+def test_download_brings_chosen_records(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ("download", tmp_path / "out", "--base-url", mirror.url, "--ids")
+    assert command(*words, "9,3", "--quiet") == 0
+    assert ptbxl.read_table(tmp_path / "out").index.tolist() == [3, 9]
+    for wrong, named in (("3,x", "x"), ("3,,9", "''"), ("0", "0")):
+        assert named in refusal(capsys, *words, wrong)
+    assert command("download", tmp_path / "out", "--ids", "3", "--verify-only") == 2
+
+
 def test_download_verifies_without_fetching(mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ("download", tmp_path, "--base-url", mirror.url, "--records", 8)
     assert command(*words) == 0

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fed
 import nbformat
 import yaml
 
@@ -48,6 +49,7 @@ _MYST = re.compile(r"^\s*(```+|:::+)\s*\{|^\s*:::|\{[\w:-]+\}`|^\s*\([\w-]+\)=\s
 _MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|opt|mnt|work|content|var)/|\b[A-Z]:\\")
 _MEMORY_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#|data:)([^)#\s]+)")
+_FED = re.compile(r"\b(is|are) fed\b")
 _UNCERTAIN = re.compile(r"perf_counter|timeit|\bfit\(|\btrain")
 
 Notebook = nbformat.NotebookNode
@@ -271,6 +273,21 @@ def _figure_problems(notebook: Notebook, cell: Notebook, follower: Notebook | No
         yield "no Markdown cell after the figure says what to see in it"
 
 
+def says_what_is_fed(notebook: Notebook) -> list[str]:
+    """Millivolts behind the causal filter, whose ST segments no one may read, are drawn as what a network is fed."""
+    known: set[str] = set()
+    helpers: set[str] = set()
+    problems = []
+    for cell, tree in zip(code_cells(notebook)[1:], _trees(notebook), strict=True):
+        fed.follow(tree.body, known)
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        helpers |= {function.name for function in functions if fed.draws_millivolts(function, helpers)}
+        draws = figures(cell) and fed.draws_millivolts(tree, helpers) and fed.reads_causal(tree, known)
+        if draws and not _FED.search(cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")):
+            problems.append(f"{cell.id}: draws mV after the causal filter, and its caption doesn't say 'as … is fed'")
+    return problems
+
+
 def has_the_sections(notebook: Notebook) -> list[str]:
     levels = [level for level, _ in headings(notebook)]
     jumps = [level for before, level in zip(levels, levels[1:], strict=False) if level > before + 1]
@@ -394,6 +411,7 @@ _COMMON_RULES: tuple[Rule, ...] = (
     is_portable,
     links_to_what_exists,
     describes_its_figures,
+    says_what_is_fed,
     compares_its_outputs,
 )
 
