@@ -92,7 +92,7 @@ book: $(FOR_BOOK)
 test: $(FOR_TEST)
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --no-loadscope-reorder
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --nbval book/
 
 # Stops at the first failure, so that the end of its time never hides one.

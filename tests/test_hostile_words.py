@@ -1,6 +1,7 @@
 """Every option and argument of every command, given what nobody should type: done right, or refused in one line."""
 
 import argparse
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ NEEDED = {
     "download": ["out", "--base-url", "http://127.0.0.1:9/"],
     "import-original": ["folder", "out"],
     "images": ["DATA", "out", "--size", str(SIZE)],
-    "train": ["DATA", "--size", "67", "--out", "run"],
+    "train": ["DATA", "--model", "compact", "--size", "16", "--out", "run"],
     "calibrate": ["run", "--data", "DATA"],
     "evaluate": ["run", "--data", "DATA"],
     "compare": ["run"],
@@ -112,6 +113,9 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(integrity, "folder_checksums", begin)
         patch.setattr(original, "write_arrays", begin)
         patch.setattr(datasets, "atomic_folder", begin)
+        # One parser for all words of a command: making it takes longer than all the rest.
+        made = functools.cache(cli_words.make_parser)
+        patch.setattr(cli_words, "make_parser", lambda filled: made(tuple(filled)))
         # Before the model is made, which may be as large as the memory.
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)

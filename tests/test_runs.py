@@ -134,22 +134,16 @@ def die() -> None:
 def test_killed_at_any_moment_a_run_comes_to_the_same_bits(practice_root: Path, tmp_path: Path):
     """Real processes and kills, some of which hit a file that is being written."""
     assert main(["images", str(practice_root), str(tmp_path / "data"), "--partition", "all", "--size", str(SIZE)]) == 0
-    plans = {"undisturbed": (0, 0), "epochs": (0, 10), "steps": (1, 10), "some steps": (3, 10)}
-    script = [sys.executable, str(TESTS / "killed_training.py"), str(tmp_path / "data")]
+    # After so many steps each writes a checkpoint; 0 is after each epoch.
+    plans = {"undisturbed": "0:0", "epochs": "0:10", "steps": "1:10", "some steps": "3:10"}
+    script = [sys.executable, str(TESTS / "killed_training.py"), str(tmp_path), "5"]
     surroundings = os.environ | {"PYTHONPATH": str(TESTS.parent)}
-    processes = {
-        name: subprocess.Popen(
-            [*script, str(tmp_path / name), str(every), str(kills), "5"],
-            env=surroundings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, (every, kills) in plans.items()
-    }
-    outputs = {name: process.communicate(timeout=120) for name, process in processes.items()}
-    assert all(process.returncode == 0 for process in processes.values()), outputs
-    counts = np.array([[int(word) for word in output.split()] for output, _ in outputs.values()])
+    words = [f"{name}:{plan}" for name, plan in plans.items()]
+    ended = subprocess.run(
+        [*script, *words], env=surroundings, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    counts = np.array([[int(word) for word in line.split()] for line in ended.stdout.splitlines()])
     assert counts[:, 0].sum() == 30 and counts[:, 1].sum() >= 1
     expected = tmp_path / "undisturbed" / "0"
     for name in ("epochs", "steps", "some steps"):
