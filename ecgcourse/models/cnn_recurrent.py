@@ -1,4 +1,4 @@
-"""Convolutions that shorten a signal before a recurrent layer reads it: CNN-LSTM and CNN-GRU. Chapter 12."""
+"""Convolutions that shorten a signal before a recurrent layer reads it: CNN-LSTM and CNN-GRU."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Weights that Narotamo et al. published, read into networks of this package. Chapter 09.
+"""Weights that Narotamo et al. published, read into networks of this package.
 
 Their files hold the ``state_dict`` of a network and nothing else. Which network it is, the names of its layers tell;
 how wide and how deep it is, their shapes. Every layer there has one here, with the same numbers under another name.
