@@ -124,7 +124,7 @@ def _download_options(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--records", type=number, metavar="N", help=take)
     these = "take these records, by their ecg_id: a list such as 1,9,17"
-    choice.add_argument("--ids", type=_several(number), metavar="IDS", default=(), help=these)
+    choice.add_argument("--ids", type=_several(number), metavar="IDS", help=these)
     rate = "in Hz (default: 100; with --verify-only all that the folder should have)"
     parser.add_argument("--sampling-rate", type=int, choices=download.SAMPLING_RATES, help=rate)
     _option(parser, "--version", download.VERSION, "of PTB-XL")

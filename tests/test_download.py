@@ -126,6 +126,8 @@ def test_a_choice_of_records_keeps_its_folder(mirror: Mirror, tmp_path: Path):
         bring(mirror, tmp_path / "none", ids=(3, 4711))
     with pytest.raises(SettingError, match="how many records, or which"):
         bring(mirror, tmp_path / "none", 3, ids=(3,))
+    with pytest.raises(SettingError, match="ids names no record"):
+        bring(mirror, tmp_path / "none", ids=())
 
 
 def test_real_records_arrive(real_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

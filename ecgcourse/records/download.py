@@ -63,7 +63,7 @@ def ptbxl(
     base_url: str = BASE_URL,
     connections: int = CONNECTIONS,
     progress: bool | None = None,
-    ids: Sequence[int] = (),
+    ids: Sequence[int] | None = None,
 ) -> Path:
     """Download PTB-XL, or what is missing of it, and check every file against the sums of its version.
 
@@ -108,9 +108,9 @@ def ptbxl(
     """
     root = Path(root)
     check_choice(n_records, sampling_rate)
-    if ids and n_records is not None:
-        raise SettingError("both n_records and ids are given; say how many records, or which")
-    chosen = tuple(sorted(set(ids)))
+    chosen = tuple(sorted(set(ids or ())))
+    if ids is not None and (n_records is not None or not chosen):
+        raise SettingError("ids names no record, or n_records is given, too; say how many records, or which")
     if not 1 <= connections <= MOST_CONNECTIONS:
         raise SettingError(f"connections={connections}; expected 1 to {MOST_CONNECTIONS}")
     candidates = _source_candidates(base_url, version)
