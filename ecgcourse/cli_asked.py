@@ -81,7 +81,8 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
     import torch
 
     from ecgcourse import models
-    from ecgcourse.learning import datasets
+    from ecgcourse.learning import beat_sets, datasets
+    from ecgcourse.records import heartbeats
     from ecgcourse.records.ptbxl import is_ptbxl
 
     # A file of settings may have former names.
@@ -102,6 +103,8 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
         own_settings["image_size"] = asked["images"]["size"]
     with torch.device("meta"):
         own = models.create(name, classes=task, **own_settings).recipe
+    if own is not None and heartbeats.is_heartbeats(options.data):
+        own = beat_sets.recipe_for(options.data, own)
     if options.leads:
         asked["signals" if "signals" in kinds else "images"]["leads"] = options.leads
     base = own if noted is None or "signals" in kinds else noted.recipe
