@@ -11,6 +11,7 @@ from pathlib import Path
 from ecgcourse.errors import DataError, SettingError, check_name, in_words, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Recipe, SignalRecipe, Task
+from ecgcourse.records.beat_names import SPLITS
 from ecgcourse.records.ptbxl_names import LABEL_SETS
 from ecgcourse.support import flags
 from ecgcourse.support.files import read_json
@@ -135,6 +136,8 @@ def task_asked_for(options: argparse.Namespace, data: Path) -> Task:
 
     if own_sets.is_own(data):
         return own_sets.task_of(data, options.task, options.min_records)
+    if options.task in SPLITS:
+        raise SettingError(f"--task {options.task} is of single beats, which {data} doesn't have; leave it out")
     if not (options.task or options.min_records):
         return Task()
     from ecgcourse.records.ptbxl import label_classes, read_table

@@ -156,7 +156,9 @@ def select_leads(x: np.ndarray, leads: Sequence[str] = IMAGE_LEADS, given: Seque
         )
     unknown = [name for name in leads if name not in ALL_LEADS]
     if unknown:
-        raise SettingError(f"select_leads: no lead is called {', '.join(unknown)}; the leads are {', '.join(ALL_LEADS)}")
+        raise SettingError(
+            f"select_leads: no lead is called {', '.join(unknown)}; the leads are {', '.join(ALL_LEADS)}"
+        )
     missing = [name for name in leads if name not in given]
     if missing:
         raise DataError(

@@ -53,7 +53,9 @@ def task_of(data: str | os.PathLike, label_set: str | None = None, min_records: 
         raise SettingError(f"--task {label_set} is of PTB-XL; of single beats there are {', '.join(SPLITS)}")
     split = label_set or SPLITS[1 if heartbeats.is_csv(data) else 0]
     table = heartbeats.read_table(data, split)
-    counts = [table.loc[table["strat_fold"].isin(folds), list(table.attrs["classes"])].sum() for folds in FOLDS.values()]
+    counts = [
+        table.loc[table["strat_fold"].isin(folds), list(table.attrs["classes"])].sum() for folds in FOLDS.values()
+    ]
     fewest = pd.concat(counts, axis=1).min(axis=1)
     classes = tuple(fewest.index[fewest >= max(1, min_records or 0)])
     if len(classes) < 2:
@@ -123,6 +125,8 @@ def _of_record(path: str, rows: pd.DataFrame, recipe: Recipe, seconds: float) ->
 def _of_csv(path: str, rows: pd.DataFrame, recipe: Recipe, seconds: float) -> np.ndarray:
     check_setting("", "seconds", seconds, abs(seconds - SECONDS) < 1e-6, f"{SECONDS}, the length of these beats")
     if len(recipe.leads) != 1:
-        raise SettingError(f"{path} has one lead, but the recipe wants {', '.join(recipe.leads)}; name one with --leads")
+        raise SettingError(
+            f"{path} has one lead, but the recipe wants {', '.join(recipe.leads)}; name one with --leads"
+        )
     x = heartbeats.read_csv(path)[rows["sample"].to_numpy()]
     return resample(x, heartbeats.RATE, recipe.sampling_rate)[:, None].astype(np.float32)

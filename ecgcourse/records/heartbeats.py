@@ -48,7 +48,9 @@ def is_heartbeats(data: str | os.PathLike) -> bool:
     data = Path(data)
     if not data.is_dir():
         return any(data.name in names for names in CSV_FILES.values())
-    return not (data / DATABASE).exists() and (_csv_kind(data) is not None or next(data.glob("*.atr"), None) is not None)
+    return not (data / DATABASE).exists() and (
+        _csv_kind(data) is not None or next(data.glob("*.atr"), None) is not None
+    )
 
 
 def is_csv(data: str | os.PathLike) -> bool:

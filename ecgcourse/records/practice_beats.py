@@ -189,7 +189,9 @@ def _beats(patient: _Patient, rng: np.random.Generator) -> list[_Beat]:
     while now < SECONDS + 1:
         pause = length * rng.normal(1, 0.015)
         drawn = rng.random()
-        symbol = next((each for each, end in zip(symbols, np.cumsum(shares), strict=True) if drawn < end), patient.usual)
+        symbol = next(
+            (each for each, end in zip(symbols, np.cumsum(shares), strict=True) if drawn < end), patient.usual
+        )
         # Neither does a premature beat follow another, nor a fusion beat come early.
         if symbol in "AV" and found[-1].symbol == patient.usual:
             early = patient.early * rng.normal(1, 0.015) * length
