@@ -20,7 +20,8 @@ from ecgcourse.support import flags
 LONGEST_USAGE = 300
 DATA_HELP = (
     "a PTB-XL folder, a manifest (CSV) of ECGs of your own, a folder of a PhysioNet Challenge, one of annotated beats "
-    "(.atr, or Kachuee's CSV files), or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
+    "(.atr, or Kachuee's CSV files), or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic "
+    "practice set)"
 )
 STATUSES = """exit status:
   0    done
@@ -113,7 +114,7 @@ def _practice_options(parser: argparse.ArgumentParser) -> None:
     planted = "plant a shortcut: a hum of 16.7 Hz at the site where most patients with CLASS are recorded"
     parser.add_argument("--shortcut", metavar="CLASS", choices=CLASSES, help=planted)
     parser.add_argument("--beats", action="store_true", help="annotate each beat, in files .atr as MIT-BIH has them")
-    words = "write two minutes of two leads of each patient with annotated beats, as MIT-BIH has them, to learn single beats"
+    words = "write two minutes of two leads of each patient instead, in MIT-BIH's form, to learn single beats"
     parser.add_argument("--holter", action="store_true", help=words)
 
 

@@ -127,7 +127,7 @@ class Recipe:
 
     @property
     def leads(self) -> tuple[str, ...]:
-        """Names of all leads that are needed of a record, in the order of :data:`ecgcourse.records.ptbxl_names.ALL_LEADS`."""
+        """Names of all leads that are needed of a record, ordered as `ecgcourse.records.ptbxl_names.ALL_LEADS`."""
         parts = [part.leads for part in (self.images, self.signals) if part is not None]
         return tuple(name for name in ALL_LEADS if any(name in leads for leads in parts))
 

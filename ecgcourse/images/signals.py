@@ -363,7 +363,7 @@ class SignalRecipe:
 
 
 def check_common(recipe: object, part: str, scalings: Collection[str]) -> None:
-    """SettingError for a leads, scaling, zero_phase, filtered, crop or eval_crops that isn't allowed; leads become a tuple."""
+    """SettingError for a setting of both recipes that isn't allowed; leads become a tuple."""
     object.__setattr__(recipe, "leads", as_names(part, "leads", recipe.leads))
     leads, crop, crops = recipe.leads, recipe.crop, recipe.eval_crops
     right = leads and set(leads) <= set(ALL_LEADS) and len(set(leads)) == len(leads)

@@ -68,8 +68,8 @@ def read_signals(
 ) -> tuple[np.ndarray, pd.DataFrame, list[tuple[int, str, str]]]:
     """Beats of a table's rows in the leads and at the sampling rate of a recipe.
 
-    A beat begins a third of its length before the R peak. What lies before a record or after it is filled with its first
-    or last sample. Records are resampled whole, before beats are cut.
+    A beat begins a third of its length before the R peak. What lies before a record or after it is filled with its
+    first or last sample. Records are resampled whole, before beats are cut.
 
     Parameters
     ----------

@@ -53,9 +53,9 @@ def is_own(data: str | os.PathLike) -> bool:
 def read_table(data: str | os.PathLike, folds: bool = True, label_set: str | None = None) -> pd.DataFrame:
     """The table of a manifest, Challenge folder or folder of beats; with `folds` each record has one, be it made now.
 
-    `label_set` says how beats are split. Errors and warnings as :func:`ecgcourse.records.manifest.read_table`, :func:`ecgcourse.records.challenge.read_table`
-    and :func:`ecgcourse.records.own_split.add_folds`, or as
-    :func:`ecgcourse.records.heartbeats.read_table`.
+    `label_set` says how beats are split. Errors and warnings as
+    :func:`ecgcourse.records.manifest.read_table`, :func:`ecgcourse.records.challenge.read_table` and
+    :func:`ecgcourse.records.own_split.add_folds`, or as :func:`ecgcourse.records.heartbeats.read_table`.
     """
     data = Path(data)
     if heartbeats.is_heartbeats(data):

@@ -15,8 +15,8 @@ class FeatureFusion(Network):
     layers of CNNs are fused and given to a support vector machine. Their published notebooks do it as here, with two
     ResNet-18, one for the Gramian angular field and one for the recurrence plot, both trained before and then frozen;
     512 + 512 features go through three hidden layers of 512, 256 and 128. There is neither a gate nor a support vector
-    machine in that code. Here there are as many networks as fields. :mod:`ecgcourse.analysis.feature_svm` is the support
-    vector machine.
+    machine in that code. Here there are as many networks as fields; :mod:`ecgcourse.analysis.feature_svm` has the
+    support vector machine.
 
     Parameters
     ----------

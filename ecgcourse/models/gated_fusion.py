@@ -13,8 +13,8 @@ class GatedFusion(Network):
     """A signal network and one image network for each field; gates weigh what each has found.
 
     The gates are those of Arevalo et al. (2017), the gated multimodal unit. One network per field and the fusion of
-    their features follow Ahmad et al. (2021): according to their abstract they fuse features of the penultimate layers of
-    CNNs and classify with a support vector machine. It doesn't say whether the fusion has gates; the code that they
+    their features follow Ahmad et al. (2021): according to their abstract they fuse features of the penultimate layers
+    of CNNs and classify with a support vector machine. It doesn't say whether the fusion has gates; the code that they
     published puts features side by side, without any, as :class:`ecgcourse.models.feature_fusion.FeatureFusion` does.
     This course's own are the signal as a fourth modality, networks of any kind, and a linear layer in place of the
     support vector machine, so that all is trained at once. With eᵢ what network i

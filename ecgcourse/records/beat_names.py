@@ -8,8 +8,8 @@ ANSI/AAMI EC57:1998. Testing and reporting performance results of cardiac rhythm
 de Chazal, P., O'Dwyer, M., Reilly, R. B. (2004). Automatic classification of heartbeats using ECG morphology and
 heartbeat interval features. IEEE Transactions on Biomedical Engineering 51(7), 1196–1206.
 doi:10.1109/TBME.2004.827359 (the table of symbols, and both sets of records).
-Moody, G. B., Mark, R. G. (2001). The impact of the MIT-BIH arrhythmia database. IEEE Engineering in Medicine and Biology
-Magazine 20(3), 45–50. doi:10.1109/51.932724.
+Moody, G. B., Mark, R. G. (2001). The impact of the MIT-BIH arrhythmia database. IEEE Engineering in Medicine and
+Biology Magazine 20(3), 45–50. doi:10.1109/51.932724.
 """
 
 AAMI = {
@@ -46,8 +46,8 @@ DS2 = (
 """Those that judge. One man is on both sides: 201 and 202 are his; the split has been used so for twenty years."""
 
 VALIDATION = ("114", "124", "207", "223")
-"""Records of `DS1` that validate: this course's choice, since de Chazal et al. had no validation set. They have beats of
-the classes N, S, V and F."""
+"""Records of `DS1` that validate: this course's choice, since de Chazal et al. had no validation set. They have beats
+of the classes N, S, V and F."""
 
 SAME_PATIENT = {"202": "201"}
 """Records of a patient who has another one."""

@@ -2,8 +2,8 @@
 
 Two kinds of data are read. A folder of WFDB records with annotation files ``.atr``, such as the MIT-BIH arrhythmia
 database, has a beat at each annotated R peak. The CSV files that Kachuee et al. (2018) cut, and Ahmad et al. (2021)
-turned into images, have a beat in each row: 187 samples at 125 Hz in [0, 1], filled up with zeros, and the number of the
-class; nobody can tell whose it is. ``mitbih_train.csv`` and ``mitbih_test.csv`` have AAMI's five classes,
+turned into images, have a beat in each row: 187 samples at 125 Hz in [0, 1], filled up with zeros, and the number of
+the class; nobody can tell whose it is. ``mitbih_train.csv`` and ``mitbih_test.csv`` have AAMI's five classes,
 ``ptbdb_normal.csv`` and ``ptbdb_abnormal.csv`` two. Where one folder has all four, the first two count; name one of the
 others itself to have these. Introduced in chapter 16.
 
@@ -28,7 +28,7 @@ from ecgcourse.records.ptbxl_names import DATABASE, FOLDS
 from ecgcourse.support.files import stat_file
 
 SPLIT_FILE = "split.csv"
-"""Says of records that aren't the MIT-BIH database's which are to learn from: columns record, split (train, val, test)."""
+"""Says of other records than the MIT-BIH database's which learn: columns record and split (train, val or test)."""
 
 SAMPLES, RATE = 187, 125
 """Samples of a beat in the CSV files, and their rate in Hz."""

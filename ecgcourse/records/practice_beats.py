@@ -5,8 +5,8 @@ of their own, too: what a beat of a class looks like differs more between patien
 has seen other beats of the same patients looks brilliant, and is not. Introduced in chapter 16.
 
 What a beat of each class changes is what the references of :mod:`ecgcourse.records.pathologies` describe: an atrial
-premature beat comes early, with another P wave and the patient's own QRS complex; a ventricular one comes early, is wide,
-has no P wave, and a pause follows; a fusion beat is a blend of that and a normal one.
+premature beat comes early, with another P wave and the patient's own QRS complex; a ventricular one comes early, is
+wide, has no P wave, and a pause follows; a fusion beat is a blend of that and a normal one.
 """
 
 import os
