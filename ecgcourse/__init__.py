@@ -13,21 +13,20 @@ _ROOMS = {
     "records": (
         *("ptbxl", "ptbxl_names", "ptbxl_tables", "format16", "wfdb_records", "signal_cache"),
         *("own_files", "own_formats", "own_tables", "own_words", "manifest", "challenge", "own_split"),
-        *("dipole", "pathologies", "artifacts", "practice_people", "practice"),
+        *("dipole", "pathologies", "artifacts", "practice_people", "practice", "beat_names", "heartbeats"),
+        "practice_beats",
         *("integrity", "transfer", "download", "original"),
     ),
     "images": ("signals", "fields", "fused", "fused_gpu", "render"),
     "models": (),
     "learning": (
-        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "own_sets", "datasets", "traced"),
-        *("distributed", "losses", "hardware", "optimization", "progress", "runs", "sources"),
-        "training",
+        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "beat_sets", "own_sets", "datasets"),
+        *("traced", "distributed", "losses", "hardware", "optimization", "progress", "runs", "sources", "training"),
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
-        *("pooled", "contest", "grids", "sweep"),
-        *("stacking", "sanity", "explain", "plots", "quality", "drawings", "answers", "html_page", "report_page"),
-        "answers_page",
+        *("pooled", "contest", "grids", "sweep", "stacking", "feature_svm", "sanity", "explain", "plots", "quality"),
+        *("drawings", "answers", "html_page", "report_page", "answers_page"),
     ),
     "course": ("exercises", "interactive"),
 }

@@ -24,7 +24,8 @@ from ecgcourse.models import pretrained
 from ecgcourse.models.checkpoint import load_checkpoint
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.records import own_files, practice
-from ecgcourse.records.ptbxl import FOLDS, LEADS
+from ecgcourse.records.beat_names import SPLITS
+from ecgcourse.records.ptbxl_names import ALL_LEADS, FOLDS, LEADS
 from ecgcourse.support.device import pick_device
 from ecgcourse.support.progress_bar import progress_bar
 
@@ -318,6 +319,11 @@ class Classifier:
         """As :meth:`predict_files`, with what the numbers rest on; one of which :mod:`ecgcourse.analysis.answers_page`
         makes a page. That none of the files can be used is no error if `skip_bad` is given.
         """
+        if self.task.label_set in SPLITS:
+            raise SettingError(
+                "this network reads single beats, cut around their R peaks, and a file doesn't say where these are; "
+                "evaluate it on a folder of annotated beats, or give beats to predict_proba"
+            )
         said = answers.Answers(self.task, self.thresholds, answers.about(self.model))
         for path in progress_bar(progress, delay=2, iterable=own_files.find(files), desc="predicting", unit="file"):
             try:
@@ -471,10 +477,10 @@ class Classifier:
 
 def _checked_leads(leads: Sequence[str], shape: tuple[int, ...]) -> list[str]:
     leads = [leads] if isinstance(leads, str) else list(leads)
-    unknown = [name for name in leads if name not in LEADS]
+    unknown = [name for name in leads if name not in ALL_LEADS]
     if unknown or len(set(leads)) != len(leads):
         wrong = f"no lead is called {shown(unknown[0])}" if unknown else "a lead is named twice"
-        raise SettingError(f"leads: {wrong}; the leads are {', '.join(LEADS)}")
+        raise SettingError(f"leads: {wrong}; the leads are {', '.join(ALL_LEADS)}")
     if len(shape) != 3 or shape[1] != len(leads) or 0 in shape:
         raise DataError(
             f"records of shape {shape}, but (N, {len(leads)}, T) is needed, N > 0: a row for each of {', '.join(leads)}"

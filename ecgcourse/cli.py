@@ -94,11 +94,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
     # Here and below: what nobody who asks for --help should wait for.
-    from ecgcourse.records import practice
+    from ecgcourse.records import practice, practice_beats
 
     settings = {name: getattr(options, name) for name in ("seed", "hospital", "shortcut", "beats")}
-    out = options.out or practice.default_folder(options.records, **settings)
-    print(practice.write(out, options.records, progress=progress_of(options), **settings))
+    if options.holter:
+        if settings != {"seed": options.seed, "hospital": "A", "shortcut": None, "beats": False}:
+            raise SettingError(
+                "--holter writes other records, annotated anyway; leave --hospital, --shortcut, --beats out"
+            )
+        number = options.records or practice_beats.DEFAULT_PATIENTS
+        print(
+            practice_beats.write(
+                options.out or practice_beats.default_folder(number, options.seed), number, options.seed
+            )
+        )
+        return
+    number = options.records or practice.DEFAULT_RECORDS
+    out = options.out or practice.default_folder(number, **settings)
+    print(practice.write(out, number, progress=progress_of(options), **settings))
 
 
 def download_ptbxl(options: argparse.Namespace) -> None:
@@ -173,6 +186,7 @@ def train(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
     from ecgcourse.learning import datasets, hardware, sources, training
+    from ecgcourse.models import torchvision_weights
 
     config = train_config(options, asked["training"])
     config = hardware.resolve(config, options.resume)
@@ -181,6 +195,8 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
     n_weights = count_weights(name, recipe, task, settings)
     training.seed_everything(config.seed)
     model = models.create(name, recipe, task, **settings)
+    if options.image_weights is not None:
+        torchvision_weights.load_resnet18(options.image_weights, model)
     train_set, val_set = _training_data(options, config, model, context)
     _say(options, f"model: {name}, {n_weights:,} weights, on {hardware.describe(config)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}

@@ -11,6 +11,7 @@ from pathlib import Path
 from ecgcourse.errors import DataError, SettingError, check_name, in_words, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Recipe, SignalRecipe, Task
+from ecgcourse.records.beat_names import SPLITS
 from ecgcourse.records.ptbxl_names import LABEL_SETS
 from ecgcourse.support import flags
 from ecgcourse.support.files import read_json
@@ -81,7 +82,8 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
     import torch
 
     from ecgcourse import models
-    from ecgcourse.learning import datasets
+    from ecgcourse.learning import beat_sets, datasets
+    from ecgcourse.records import heartbeats
     from ecgcourse.records.ptbxl import is_ptbxl
 
     name, settings = model_settings(asked)
@@ -97,6 +99,8 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
         own_settings["image_size"] = asked["images"]["size"]
     with torch.device("meta"):
         own = models.create(name, classes=task, **own_settings).recipe
+    if own is not None and heartbeats.is_heartbeats(options.data):
+        own = beat_sets.recipe_for(options.data, own)
     if options.leads:
         asked["signals" if "signals" in kinds else "images"]["leads"] = options.leads
     base = own if noted is None or "signals" in kinds else noted.recipe
@@ -140,6 +144,8 @@ def task_asked_for(options: argparse.Namespace, data: Path) -> Task:
 
     if own_sets.is_own(data):
         return own_sets.task_of(data, options.task, options.min_records)
+    if options.task in SPLITS:
+        raise SettingError(f"--task {options.task} is of single beats, which {data} doesn't have; leave it out")
     if not (options.task or options.min_records):
         return Task()
     from ecgcourse.records.ptbxl import label_classes, read_table

@@ -12,14 +12,16 @@ from typing import NoReturn
 from ecgcourse.errors import EcgCourseWarning, SettingError, brief, is_real, is_whole, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, SignalRecipe
+from ecgcourse.records.beat_names import SPLITS
 from ecgcourse.records.ptbxl_names import CLASSES, FOLDS, LABEL_SETS, LEADS
 from ecgcourse.support import flags
 
 # Characters that argparse writes of an error.
 LONGEST_USAGE = 300
 DATA_HELP = (
-    "a PTB-XL folder, a manifest (CSV) of ECGs of your own, a folder of a PhysioNet Challenge, or a folder that "
-    "`images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
+    "a PTB-XL folder, a manifest (CSV) of ECGs of your own, a folder of a PhysioNet Challenge, one of annotated beats "
+    "(.atr, or Kachuee's CSV files), or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic "
+    "practice set)"
 )
 STATUSES = """exit status:
   0    done
@@ -102,18 +104,21 @@ def make_parser(filled: Collection[str] | None = None) -> argparse.ArgumentParse
 
 
 def _practice_options(parser: argparse.ArgumentParser) -> None:
-    from ecgcourse.records import practice
+    from ecgcourse.records import practice, practice_beats
     from ecgcourse.records.practice_people import HOSPITALS
 
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
-    _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
+    words = f"number of records (default: {practice.DEFAULT_RECORDS}; with --holter {practice_beats.DEFAULT_PATIENTS})"
+    parser.add_argument("--records", metavar="RECORDS", type=_whole(1, practice.MOST_RECORDS), help=words)
     _option(parser, "--seed", 0, "chooses the patients", _whole(0, 2**63 - 1))
     other = "B is another hospital: other recorder, other patients, 500 Hz (default: A)"
     parser.add_argument("--hospital", choices=tuple(HOSPITALS), default="A", help=other)
     planted = "plant a shortcut: a hum of 16.7 Hz at the site where most patients with CLASS are recorded"
     parser.add_argument("--shortcut", metavar="CLASS", choices=CLASSES, help=planted)
     parser.add_argument("--beats", action="store_true", help="annotate each beat, in files .atr as MIT-BIH has them")
+    words = "write two minutes of two leads of each patient instead, in MIT-BIH's form, to learn single beats"
+    parser.add_argument("--holter", action="store_true", help=words)
 
 
 def _download_options(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +190,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     starts = ("pytorch", "he")
     group.add_argument("--init", choices=starts, help=f"how weights start; he wants adam {own}")
     group.add_argument("--initialisation", dest="init", choices=starts, action=_Former)
+    words = "start each resnet of 64 filters from a state_dict of torchvision's resnet18, such as ImageNet's"
+    group.add_argument("--image-weights", metavar="FILE", help=words)
     _add_set(group, "another setting of the model")
     _add_task(parser)
     _add_recipe(parser, {"images": ImageRecipe, "signals": SignalRecipe})
@@ -324,7 +331,8 @@ def _pair(text: str) -> tuple[str, object]:
 def _add_task(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("classes")
     words = f"which of PTB-XL's labels: {', '.join(LABEL_SETS)} (default: {LABEL_SETS[0]})"
-    group.add_argument("--task", metavar="SET", choices=LABEL_SETS, help=words)
+    words += f"; of single beats, who judges: {' or '.join(SPLITS)}"
+    group.add_argument("--task", metavar="SET", choices=(*LABEL_SETS, *SPLITS), help=words)
     words = "leave out classes that fewer records have (default: none)"
     group.add_argument("--min-records", metavar="N", type=_whole(0, 10**6), help=words)
 

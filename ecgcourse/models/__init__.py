@@ -13,6 +13,7 @@ from ecgcourse.models.cnn_recurrent import CNNGRU, CNNLSTM
 from ecgcourse.models.compact import Compact
 from ecgcourse.models.compact_differences import CompactDifferences
 from ecgcourse.models.early_fusion import EarlyFusion
+from ecgcourse.models.feature_fusion import FeatureFusion
 from ecgcourse.models.gated_fusion import GatedFusion
 from ecgcourse.models.image_fusion import ImageFusion
 from ecgcourse.models.joint_fusion import JointFusion
@@ -56,6 +57,7 @@ REGISTRY.update(
     compact=Compact,
     compact_differences=CompactDifferences,
     early_fusion=EarlyFusion,
+    feature_fusion=FeatureFusion,
     gated_fusion=GatedFusion,
     gru=GRU,
     image_fusion=ImageFusion,

@@ -32,7 +32,7 @@ SECTIONS = (
     "Where to read on",
 )
 # Chapters in which the original's code has a mistake, or a choice, that teaches something.
-CASES = (3, 5, 6, 7, 8, 10, 11, 12, 13)
+CASES = (3, 5, 6, 7, 8, 10, 11, 12, 13, 16)
 MOST_REMEMBERED = 5
 FEWEST_WORDS = 8
 QUESTIONS = range(3, 6)
