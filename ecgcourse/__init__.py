@@ -27,7 +27,7 @@ _ROOMS = {
         *("stacking", "sanity", "explain", "plots", "quality", "drawings", "answers", "html_page", "report_page"),
         "answers_page",
     ),
-    "course": ("exercises", "interactive"),
+    "course": ("exercises", "interactive", "try_it"),
 }
 _DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_predict", "cli_export")
 _DOORS += ("export",)
