@@ -74,13 +74,20 @@ def bandpass(
         )
     from scipy import signal as scipy_signal  # not above: a second's import, which only filtering needs
 
-    sections = scipy_signal.butter(order, [low, high], "bandpass", fs=fs, output="sos")
+    parts = sections(fs, low, high, order)
     if not zero_phase:
-        return scipy_signal.sosfilt(sections, x, axis=-1)
+        return scipy_signal.sosfilt(parts, x, axis=-1)
     try:
-        return scipy_signal.sosfiltfilt(sections, x, axis=-1)
+        return scipy_signal.sosfiltfilt(parts, x, axis=-1)
     except ValueError as error:
         raise DataError(f"bandpass: {x.shape[-1]} samples are too few for zero_phase=True: {error}") from error
+
+
+def sections(fs: float, low: float = 1, high: float = 45, order: int = 2) -> np.ndarray:
+    """Second-order sections of the filter of :func:`bandpass`, (order, 6): b0, b1, b2, a0, a1, a2 of each."""
+    from scipy import signal as scipy_signal
+
+    return scipy_signal.butter(order, [low, high], "bandpass", fs=fs, output="sos")
 
 
 def resample(x: np.ndarray, fs: float, wanted: float) -> np.ndarray:
