@@ -16,6 +16,7 @@ doi:10.1109/ICHI.2018.00092.
 import os
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -154,11 +155,17 @@ def _read_annotations(folder: Path) -> pd.DataFrame:
 
 def _annotations(path: Path) -> tuple[list[int], list[str]]:
     """Samples and symbols of an annotation file."""
-    import wfdb  # not above: half a second's import
-
-    stat_file(path, largest=_LARGEST)
+    found = stat_file(path, largest=_LARGEST)
     if not path.with_suffix(".hea").exists():
         raise DataError(f"{path} has no header {path.stem}.hea beside it; copy the whole record")
+    return _read_annotation_file(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=500)
+def _read_annotation_file(path: Path, changed: int, size: int) -> tuple[list[int], list[str]]:
+    """Once for each state of the file: a training opens a folder several times."""
+    import wfdb  # not above: half a second's import
+
     try:
         found = wfdb.rdann(str(path.with_suffix("")), "atr")
         samples = [int(sample) for sample in found.sample]
