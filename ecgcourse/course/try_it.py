@@ -107,8 +107,8 @@ def network(model: ResNet1d) -> tuple[dict, np.ndarray]:
     Returns
     -------
     layers : dict
-        ``scale`` and ``shift`` of the leads; ``stem``, ``blocks`` and ``head``, each with the shapes of what it takes
-        from the weights, in this order.
+        ``scale`` and ``shift`` of the leads; ``stem``, ``blocks`` and ``head``, each with the shapes of the
+        arrays that it takes from the weights, in this order.
     weights : (P,) float32 array
 
     Raises
