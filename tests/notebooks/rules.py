@@ -55,6 +55,9 @@ _UNCERTAIN = re.compile(r"perf_counter|timeit|\bfit\(|\btrain")
 Notebook = nbformat.NotebookNode
 Rule = Callable[[Notebook], list[str]]
 
+# What moves a network to the device that is picked, unless one is named.
+_CALCULATES = ("training.TrainConfig", "training.predict")
+
 
 def read(path: Path) -> Notebook:
     """Read a notebook; `path` goes with it, because some rules ask for the file's name."""
@@ -288,6 +291,22 @@ def says_what_is_fed(notebook: Notebook) -> list[str]:
     return problems
 
 
+def says_where_it_calculates(notebook: Notebook) -> list[str]:
+    """A network lies where the chapter's tensors lie, also on a machine with a GPU: all named, or all picked alike."""
+    nodes = [node for tree in _trees(notebook) for node in ast.walk(tree)]
+    if any(isinstance(node, ast.Attribute) and node.attr == "pick_device" for node in nodes):
+        return []
+    named = {
+        key.value for node in nodes if isinstance(node, ast.Dict) for key in node.keys if isinstance(key, ast.Constant)
+    }
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) in _CALCULATES]
+    return [
+        f"{ast.unparse(call.func)} names no device"
+        for call in calls
+        if not any(each.arg == "device" or (each.arg is None and "device" in named) for each in call.keywords)
+    ]
+
+
 def has_the_sections(notebook: Notebook) -> list[str]:
     levels = [level for level, _ in headings(notebook)]
     jumps = [level for before, level in zip(levels, levels[1:], strict=False) if level > before + 1]
@@ -412,6 +431,7 @@ _COMMON_RULES: tuple[Rule, ...] = (
     links_to_what_exists,
     describes_its_figures,
     says_what_is_fed,
+    says_where_it_calculates,
     compares_its_outputs,
 )
 

@@ -254,6 +254,8 @@ ERROR = new_output("error", ename="ValueError", evalue="", traceback=[])
 WARNING = new_output("stream", name="stderr", text="UserWarning")
 SECOND_FIGURE = new_output("display_data", data={"image/png": ""})
 FAULTS = [
+    (rules.says_where_it_calculates, source(5, "config = training.TrainConfig(epochs=1)")),
+    (rules.says_where_it_calculates, source(5, "training.predict(model, data)")),
     (rules.is_tidy, add_version),
     (rules.is_tidy, add_timing),
     (rules.is_tidy, random_id),
