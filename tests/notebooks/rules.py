@@ -48,6 +48,7 @@ _MYST = re.compile(r"^\s*(```+|:::+)\s*\{|^\s*:::|\{[\w:-]+\}`|^\s*\([\w-]+\)=\s
 _MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|opt|mnt|work|content|var)/|\b[A-Z]:\\")
 _MEMORY_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#|data:)([^)#\s]+)")
+_PICKS_A_DEVICE = re.compile(r"(\w+\.)*(TrainConfig|Classifier(\.load)?)|training\.predict(_logits)?")
 _UNCERTAIN = re.compile(r"perf_counter|timeit|\bfit\(|\btrain")
 
 Notebook = nbformat.NotebookNode
@@ -227,6 +228,23 @@ def defines_nothing_of_the_package(notebook: Notebook) -> list[str]:
     return [f"defines {name}, which the package has" for name in defined if name in taken]
 
 
+def keeps_to_one_device(notebook: Notebook) -> list[str]:
+    """A chapter that picks a device leaves all to it; any other one names one wherever the package would pick it."""
+    calls = [node for tree in _trees(notebook) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = {call: {each.arg: each.value for each in call.keywords}.get("device") for call in calls}
+    if any(ast.unparse(call.func) == "training.pick_device" for call in calls):
+        return [
+            f"picks a device, and names another: {ast.unparse(call)}"
+            for call, device in named.items()
+            if isinstance(device, ast.Constant)
+        ]
+    return [
+        f"leaves the device to the package, but not its own tensors: {ast.unparse(call)}"
+        for call, device in named.items()
+        if device is None and _PICKS_A_DEVICE.fullmatch(ast.unparse(call.func))
+    ]
+
+
 def is_portable(notebook: Notebook) -> list[str]:
     """No MyST, which Colab, JupyterLab and GitHub would show raw."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -391,6 +409,7 @@ _COMMON_RULES: tuple[Rule, ...] = (
     has_short_cells,
     uses_the_package,
     defines_nothing_of_the_package,
+    keeps_to_one_device,
     is_portable,
     links_to_what_exists,
     describes_its_figures,

@@ -268,6 +268,8 @@ FAULTS = [
     (rules.has_short_cells, source(5, " ")),
     (rules.uses_the_package, source(5, "import numpy")),
     (rules.defines_nothing_of_the_package, source(5, "def recurrence(x):\n    return x")),
+    (rules.keeps_to_one_device, source(5, "config = training.TrainConfig(epochs=1)")),
+    (rules.keeps_to_one_device, source(5, 'training.pick_device("auto")\ntraining.predict(model, x, device="cpu")')),
     (rules.is_portable, source(4, "```{note}\nx\n```")),
     (rules.is_portable, source(4, ":::{note}\nx\n:::")),
     (rules.is_portable, source(4, "See {ref}`somewhere`.")),
