@@ -145,6 +145,10 @@ EXERCISES = {
             "right",
             "of a made beat, what it was made of is likely to be in the training set: judges and learners are related.",
         ),
-        what="'too high', 'too low' or 'right'",
+        (
+            "like guessing",
+            "the made beats aren't noise to the model: each resembles the two that it was made of.",
+        ),
+        what="'too high', 'too low', 'right' or 'like guessing'",
     ),
 }
