@@ -109,7 +109,8 @@ def _practice_options(parser: argparse.ArgumentParser) -> None:
 
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
-    words = f"number of records (default: {practice.DEFAULT_RECORDS}; with --holter {practice_beats.DEFAULT_PATIENTS})"
+    words = f"number of records; with --holter of patients, {practice_beats.DEFAULT_PATIENTS} if nobody says"
+    words += f" (default: {practice.DEFAULT_RECORDS})"
     parser.add_argument("--records", metavar="RECORDS", type=_whole(1, practice.MOST_RECORDS), help=words)
     _option(parser, "--seed", 0, "chooses the patients", _whole(0, 2**63 - 1))
     other = "B is another hospital: other recorder, other patients, 500 Hz (default: A)"

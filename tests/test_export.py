@@ -173,11 +173,11 @@ def test_a_run_is_exported_by_command(practice_root: Path, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("scaling", traced._SCALINGS)
-@pytest.mark.parametrize("zero_phase", [False, True])
-def test_signals_are_those_of_the_package(scaling: str, zero_phase: bool, root: Path):
+@pytest.mark.parametrize(("zero_phase", "filtered"), [(False, True), (True, True), (False, False)])
+def test_signals_are_those_of_the_package(scaling: str, zero_phase: bool, filtered: bool, root: Path):
     read = ptbxl.read_signals(root, ptbxl.read_table(root)[:8])
     read[0, 1] = -0.3
-    recipe = ecg.SignalRecipe(("V3", "I", "II"), scaling, zero_phase)
+    recipe = ecg.SignalRecipe(("V3", "I", "II"), scaling, zero_phase, filtered=filtered)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EcgCourseWarning)
         expected = recipe.apply(read)

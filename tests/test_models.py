@@ -29,6 +29,7 @@ SMALL = {
     "compact": {"filters": 2, "image_size": 32},
     "compact_differences": {"filters": 2, "image_size": 32},
     "early_fusion": {"signal_settings": {"hidden": 8}, "image_settings": {"filters": 2}, "hidden": 8, "image_size": 67},
+    "feature_fusion": {"image": "compact", "image_settings": {"filters": 2}, "width": 8, "image_size": 32},
     "gated_fusion": {
         "signal_settings": {"filters": 4},
         "image_settings": {"filters": 2},

@@ -45,6 +45,7 @@ def images(
         scaling=draw(st.sampled_from(["min_max", "fixed_scale"])),
         zero_phase=draw(st.booleans()),
         mtf_white=draw(st.floats(1, 10)),
+        filtered=draw(st.booleans()),
         **draw(crops_of(crops)),
     )
 
@@ -52,7 +53,11 @@ def images(
 @st.composite
 def signals(draw: st.DrawFn, crops: int | None = None) -> SignalRecipe:
     return SignalRecipe(
-        draw(LEADS), draw(st.sampled_from(list(SCALINGS))), draw(st.booleans()), **draw(crops_of(crops))
+        draw(LEADS),
+        draw(st.sampled_from(list(SCALINGS))),
+        draw(st.booleans()),
+        filtered=draw(st.booleans()),
+        **draw(crops_of(crops)),
     )
 
 

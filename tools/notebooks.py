@@ -24,7 +24,7 @@ TIMEOUT_S = 600
 # A slow reader's pace, for text that has to be understood.
 WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_AN_EXERCISE = 120, 10, 6
 # Set by a user or an outer tool, these would change the outputs.
-OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
+OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "ECGCOURSE_BEATS", "MPLBACKEND")
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
