@@ -34,7 +34,7 @@ WITHOUT_DOI = (
     "Regulation (EU) 2017/745",
 )
 # What stands before a year without being an author.
-NOT_AUTHORS = {"May", "Version", "Chapter"}
+NOT_AUTHORS = {"April", "May", "Version", "Chapter"}
 # Names and societies, units and general words of computing; electrodes and cables, which chapter 1 explains itself.
 NOT_EXPLAINED = set(
     "AI CC CSV DOI ESC EU GB HOST HTML ID JSON LA LL MB NASPE NK NVIDIA OK PATH RA SIGTERM TIFF TOML URL".split()
