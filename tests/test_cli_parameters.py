@@ -28,7 +28,8 @@ def printed(capsys: pytest.CaptureFixture[str], *words: object) -> list[list[str
 
 
 def test_there_is_a_file_for_each_of_their_rows():
-    assert {path.stem for path in FOLDER.iterdir()} == set(RECOMMENDED)
+    stems = {path.stem for path in FOLDER.iterdir()}
+    assert stems - {"early_fusion", "joint_fusion", "late_fusion"} == set(RECOMMENDED)  # those are grids
 
 
 @pytest.mark.parametrize("name", RECOMMENDED)
