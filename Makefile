@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 URL ?=
+# With `book`: a folder of PTB-XL whose records every chapter uses instead of the practice set. Not taken from the environment.
+DATA =
 # With `address`: the branch whose notebooks Colab opens; empty for the one of _config.yml. Not taken from the environment.
 BRANCH =
 # Which build of PyTorch: empty for the one that the package index serves; or cpu, cu130, … from PyTorch's own index.
@@ -36,11 +38,16 @@ step = $(2) >>$(LOG) 2>&1 || { tail -n 15 $(LOG); echo "Installing $(1) failed. 
 unexport MPLBACKEND
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+ifneq ($(DATA),)
+# By its whole path, since notebooks run in another folder than make.
+export ECGCOURSE_DATA := $(if $(filter /% ~%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))
+endif
 
 .PHONY: book test quick ci notebooks colab pins address clean help
 
 help:
 	@echo "make book        install into .venv, write the practice set, execute every notebook, build the book"
+	@echo "make book DATA=/path/to/ptb-xl   build it on real records; each page then says what they changed"
 	@echo "make test        install into .venv, lint, run the tests, compare every notebook's outputs"
 	@echo "make quick       lint, and the tests of what changed since the last commit, for less than a minute"
 	@echo "make ci          what CI runs: book, then test, on real records too where some lie beside the checkout"
@@ -77,7 +84,7 @@ $(FOR_TEST): $(FOR_BOOK)
 
 # A fresh build folder, so that no page of an earlier build can stand in for a missing one.
 book: $(FOR_BOOK)
-	@if [ -z "$$ECGCOURSE_DATA" ]; then $(BIN)/python -m ecgcourse practice; fi
+	@$(BIN)/python tools/records.py
 	@rm -rf book/_build
 	@$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@$(BIN)/python tools/pages.py $(HTML)
@@ -85,7 +92,7 @@ book: $(FOR_BOOK)
 test: $(FOR_TEST)
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --no-loadscope-reorder
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --nbval book/
 
 # Stops at the first failure, so that the end of its time never hides one.
@@ -108,6 +115,7 @@ colab: $(FOR_TEST)
 
 pins: $(FOR_TEST)
 	@$(BIN)/uv pip compile --quiet --universal --no-build --no-annotate --python-version 3.11 --extra book --extra test --extra formats --extra onnx \
+	    --extra tensorboard \
 	    --custom-compile-command "make pins" --output-file constraints.txt pyproject.toml
 
 address: $(FOR_BOOK)

@@ -6,6 +6,8 @@ import pytest
 
 # Set by a user or an outer tool, these would change the notebooks' outputs, which were computed without them.
 _OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
+# Files whose tests take longest: begun last, one of them would keep all other processes waiting.
+_LONG = ("test_real_data", "test_book_in_browser", "test_distributed", "test_recipe", "test_practice", "test_cli")
 
 
 def _compares_notebooks(config: pytest.Config) -> bool:
@@ -22,6 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["MPLBACKEND"] = "agg"
         # The kernels for a GPU run on CPU tensors then. Triton reads this once, when it is imported.
         os.environ["TRITON_INTERPRET"] = "1"
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            # Where as many tests run at a time as there are cores, their threads would only wait for each other.
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files that take longest begin."""
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

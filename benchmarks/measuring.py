@@ -8,7 +8,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -76,7 +76,7 @@ def about(**more: object) -> dict[str, object]:
         **({"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}),
         **gpu,
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: found for name in PACKAGES if (found := _version(name))},
         **more,
     }
 
@@ -135,6 +135,13 @@ def _row(name: str, one: Rate, ours: float) -> str:
 def _number(value: float) -> str:
     """Three digits, or all before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _lines(path: str) -> list[str]:

@@ -2,8 +2,8 @@
 
     python benchmarks/render.py [--records 600] [--repeats 7] [--out benchmarks/results/render.json]
 
-All ways run in one process on the same records; what each gives is checked before it is timed. Where there is a
-GPU of CUDA, it is measured too, by its own events, into render_cuda.json.
+All ways run in one process on the same records; what each gives is checked before it is timed. On the CPU; a GPU is for
+gpu.py.
 """
 
 import argparse
@@ -139,27 +139,6 @@ def first_calls() -> dict[str, str]:
     }
 
 
-def on_a_gpu(x: np.ndarray, repeats: int, device: str = "cuda") -> dict[str, dict[str, Rate]]:
-    """GB per second written by `render` on a device, and by filling the same memory."""
-    found = {}
-    expected = render.render(x)
-    for n_records in (256, 1024, 4096):
-        signals = torch.from_numpy(np.resize(x, (n_records, *x.shape[1:]))).to(device)
-        for dtype in (torch.uint8, torch.bfloat16):
-            out = render.render(signals, dtype=dtype)
-            if dtype == torch.uint8:
-                check("render on the GPU", out[: len(x)].cpu().numpy(), expected[:n_records])
-            n_bytes = out.numel() * out.element_size()
-            name = f"{n_records} records, {str(dtype).removeprefix('torch.')}"
-            work = {
-                "render": lambda s=signals, o=out: render.render(s, out=o, check=False),
-                "filling": lambda o=out: o.fill_(1),
-            }
-            rates = {kind: rate(each, n_bytes, repeats, device) for kind, each in work.items()}
-            found[name] = {kind: {k: v / 1e9 for k, v in one.items()} for kind, one in rates.items()}
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=600, help="how many records (default: 600)")
@@ -169,13 +148,6 @@ def main() -> None:
     x, _, data = measuring.some_signals(options.records)
     machine = measuring.about(records=len(x), data=data)
     print("  ".join(f"{name}: {value}" for name, value in machine.items()))
-    if torch.cuda.is_available():
-        tables = {
-            f"GB per second: {name}": {"ours": "render", "rates": rates}
-            for name, rates in on_a_gpu(x, 5 * options.repeats).items()
-        }
-        out = options.out.with_stem(options.out.stem + "_cuda")
-        measuring.finish(out, {"machine": machine, "tables": tables, "besides": {}})
     with tempfile.TemporaryDirectory() as folder:
         records = on_the_cpu(x, options.repeats, Path(folder))
     tables = {

@@ -3,30 +3,27 @@
     python benchmarks/training.py [--records 256] [--batch-size 64] [--steps 5] [--device cpu] [--out FILE]
 
 Both ways run in one process on the same records; that they give the network the same numbers is checked before
-either is timed. On a GPU of CUDA the last row is a whole epoch of 17,111 records, as many as PTB-XL's training
-folds have, and 100 times its time is printed.
+either is timed.
 """
 
 import argparse
 import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import measuring
 import numpy as np
 import tifffile
 import torch
-from measuring import Rate, rate, seconds
-from torch import nn
+from gpu import Batch, Trainer, repeated, through
+from measuring import Rate, rate
 from torch.utils.data import DataLoader, Dataset
 
-from ecgcourse import datasets, models, training
+from ecgcourse import datasets, training
+from ecgcourse.learning.config import TrainConfig
 
 SIZE = 256
-PTBXL_TRAINING_RECORDS = 17_111
-
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class FilePerRecord(Dataset):
@@ -67,44 +64,16 @@ def check_alike(ours: Iterable[Batch], theirs: Iterable[Batch]) -> None:
             raise SystemExit("the two ways do not give the network the same images and labels")
 
 
-def through(batches: Iterable[Batch]) -> None:
-    """Take every batch, and do nothing with it."""
-    for _ in batches:
-        pass
-
-
-def repeated(batches: Iterable[Batch], steps: int) -> Iterator[Batch]:
-    """Batches for some steps, from the beginning again where they end."""
-    return itertools.islice(itertools.chain.from_iterable(itertools.repeat(batches)), steps)
-
-
-class Trainer:
-    """An AlexNet with all that a step needs."""
-
-    def __init__(self, labels: np.ndarray, filters: int, device: str, precision: str, compiled: bool):
-        training.seed_everything(0)
-        self.device, self.precision = torch.device(device), training.PRECISIONS[precision]
-        model = models.create("alexnet", filters=filters).to(self.device, memory_format=torch.channels_last)
-        self.network = torch.compile(model) if compiled else model
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
-        self.loss_function = nn.BCEWithLogitsLoss(pos_weight=training.positive_weights(labels)).to(self.device)
-
-    def train(self, batches: Iterable[Batch]) -> float:
-        """Our loop: one epoch over these batches."""
-        return training.train_one_epoch(
-            self.network, batches, self.loss_function, self.optimizer, self.device, self.precision
-        )
-
-    def train_their_way(self, batches: Iterable[Batch]) -> float:
-        """The original's loop: floats as they come, and the loss fetched in every step."""
-        losses = []
-        for images, labels in batches:
-            self.optimizer.zero_grad()
-            loss = self.loss_function(self.network(images.to(self.device)), labels.to(self.device))
-            loss.backward()
-            self.optimizer.step()
-            losses.append(loss.item())
-        return float(np.mean(losses))
+def train_their_way(trainer: Trainer, batches: Iterable[Batch]) -> float:
+    """The original's loop: floats as they come, and the loss fetched in every step."""
+    losses, optimizer = [], trainer.stepper.optimizer
+    for images, labels in batches:
+        optimizer.zero_grad()
+        loss = trainer.loss_function(trainer.network(images.to(trainer.device)), labels.to(trainer.device))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
 
 
 def measure(x: np.ndarray, labels: np.ndarray, folder: Path, options: argparse.Namespace) -> dict[str, dict]:
@@ -143,26 +112,19 @@ def _with_network(
     compiled: bool,
     their_way: bool = False,
 ) -> Rate:
-    trainer = Trainer(labels, options.filters, options.device, precision, compiled)
-    train: Callable[[Iterable[Batch]], float] = trainer.train_their_way if their_way else trainer.train
-    n_records = options.batch_size * options.steps
-    return rate(lambda: train(repeated(batches, options.steps)), n_records, options.repeats, options.device)
+    config = TrainConfig(device=options.device, precision=precision, compile=compiled, learning_rate=0.01)
+    trainer = Trainer(labels, options.filters, SIZE, config)
+
+    def train() -> None:
+        some = repeated(batches, options.steps)
+        train_their_way(trainer, some) if their_way else trainer.train(some)
+
+    return rate(train, options.batch_size * options.steps, options.repeats, options.device)
 
 
 def share_of_rendering(rates: dict[str, dict], name: str) -> str:
     """How much of a step goes into the images, in percent."""
     return f"{100 * rates['with the network'][name]['median'] / rates['alone']['rendered']['median']:.2f} %"
-
-
-def a_whole_epoch(labels: np.ndarray, options: argparse.Namespace) -> float:
-    """Seconds of an epoch of as many records as PTB-XL's training folds have, images rendered on the fly."""
-    signals = torch.rand(PTBXL_TRAINING_RECORDS, 3, 1000, device=options.device)
-    wanted = torch.from_numpy(np.resize(labels, (PTBXL_TRAINING_RECORDS, labels.shape[1])))
-    dataset = datasets.RenderedImages(signals, wanted, SIZE, options.device, torch.bfloat16)
-    batches = datasets.loader(dataset, options.batch_size, shuffle=True)
-    trainer = Trainer(labels, options.filters, options.device, "bfloat16", compiled=True)
-    trainer.train(repeated(batches, 10))
-    return seconds(lambda: trainer.train(batches), options.device)
 
 
 def main() -> None:
@@ -187,10 +149,6 @@ def main() -> None:
         f"Share of a step that rendering takes, {name}": share_of_rendering(rates, name)
         for name in ("rendered, float32", fastest)
     }
-    if torch.device(options.device).type == "cuda":
-        epoch = a_whole_epoch(labels, options)
-        besides["An epoch of 17,111 records, bfloat16 and torch.compile, seconds"] = f"{epoch:.2f}"
-        besides["100 times that, seconds"] = f"{100 * epoch:.0f}"
     titles = {"alone": "records per second, images alone", "with the network": "records per second, whole steps"}
     ours = {"alone": "rendered", "with the network": fastest}
     tables = {titles[kind]: {"ours": ours[kind], "rates": rates[kind]} for kind in titles}

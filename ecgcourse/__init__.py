@@ -13,24 +13,25 @@ _ROOMS = {
     "records": (
         *("ptbxl", "ptbxl_names", "ptbxl_tables", "format16", "wfdb_records", "signal_cache"),
         *("own_files", "own_formats", "own_tables", "own_words", "manifest", "challenge", "own_split"),
-        *("dipole", "pathologies", "artifacts", "practice_people", "practice"),
+        *("dipole", "pathologies", "artifacts", "practice_people", "practice", "beat_names", "heartbeats"),
+        "practice_beats",
         *("integrity", "transfer", "download", "original"),
     ),
     "images": ("signals", "fields", "fused", "fused_gpu", "render"),
     "models": (),
     "learning": (
-        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "own_sets", "datasets", "traced"),
-        *("distributed", "losses", "optimization", "progress", "runs", "sources", "training"),
+        *("config", "metrics", "history", "samples", "tiff", "derived", "loader", "beat_sets", "own_sets", "datasets"),
+        *("traced", "distributed", "losses", "hardware", "optimization", "progress", "runs", "sources", "training"),
     ),
     "analysis": (
         *("bootstrap", "evaluation", "calibration", "decisions", "predictions", "baselines", "comparison", "subgroups"),
-        *("stacking", "sanity", "explain", "plots", "quality", "drawings", "answers", "html_page", "report_page"),
-        "answers_page",
+        *("pooled", "contest", "grids", "sweep", "stacking", "feature_svm", "sanity", "explain", "plots", "quality"),
+        *("drawings", "answers", "html_page", "report_page", "answers_page"),
     ),
-    "course": ("exercises", "interactive"),
+    "course": ("exercises", "interactive", "try_it"),
 }
 _DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_predict", "cli_export")
-_DOORS += ("export",)
+_DOORS += ("cli_parameters", "cli_sweep", "export")
 _SUBMODULES = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names}
 _SUBMODULES |= {name: name for name in (*_ROOMS, *_DOORS)}
 

@@ -17,14 +17,16 @@ from torch.utils.data import Dataset
 from ecgcourse.analysis import answers, calibration, evaluation, explain
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import DataError, SettingError, shown
-from ecgcourse.learning import datasets, metrics, own_sets, runs, training
+from ecgcourse.learning import datasets, hardware, metrics, own_sets, runs, training
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.history import History
 from ecgcourse.models import pretrained
 from ecgcourse.models.checkpoint import load_checkpoint
 from ecgcourse.recipe import Recipe, Task
 from ecgcourse.records import own_files, practice
-from ecgcourse.records.ptbxl import FOLDS, LEADS
+from ecgcourse.records.beat_names import SPLITS
+from ecgcourse.records.ptbxl_names import ALL_LEADS, FOLDS, LEADS
+from ecgcourse.support.device import pick_device
 from ecgcourse.support.progress_bar import progress_bar
 
 AT_A_TIME = 1024
@@ -133,7 +135,7 @@ class Classifier:
         With a `recipe` and a `task`, as :func:`ecgcourse.learning.training.fit` leaves it.
     device : str
         As in :func:`ecgcourse.support.device.pick_device`.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "float16"}
         What is calculated in.
 
     Attributes
@@ -186,7 +188,7 @@ class Classifier:
             return cls.pretrained(str(run), device)
         folder = path if path.is_dir() else path.parent
         model = load_checkpoint(path / runs.BEST if path.is_dir() else path)
-        return cls(model, device, runs.precision_of(folder))
+        return cls(model, device, hardware.precision_to_judge(folder, pick_device(device)))
 
     @classmethod
     def pretrained(cls, name: str, device: str = "auto") -> "Classifier":
@@ -317,6 +319,11 @@ class Classifier:
         """As :meth:`predict_files`, with what the numbers rest on; one of which :mod:`ecgcourse.analysis.answers_page`
         makes a page. That none of the files can be used is no error if `skip_bad` is given.
         """
+        if self.task.label_set in SPLITS:
+            raise SettingError(
+                "this network reads single beats, cut around their R peaks, and a file doesn't say where these are; "
+                "evaluate it on a folder of annotated beats, or give beats to predict_proba"
+            )
         said = answers.Answers(self.task, self.thresholds, answers.about(self.model))
         for path in progress_bar(progress, delay=2, iterable=own_files.find(files), desc="predicting", unit="file"):
             try:
@@ -470,10 +477,10 @@ class Classifier:
 
 def _checked_leads(leads: Sequence[str], shape: tuple[int, ...]) -> list[str]:
     leads = [leads] if isinstance(leads, str) else list(leads)
-    unknown = [name for name in leads if name not in LEADS]
+    unknown = [name for name in leads if name not in ALL_LEADS]
     if unknown or len(set(leads)) != len(leads):
         wrong = f"no lead is called {shown(unknown[0])}" if unknown else "a lead is named twice"
-        raise SettingError(f"leads: {wrong}; the leads are {', '.join(LEADS)}")
+        raise SettingError(f"leads: {wrong}; the leads are {', '.join(ALL_LEADS)}")
     if len(shape) != 3 or shape[1] != len(leads) or 0 in shape:
         raise DataError(
             f"records of shape {shape}, but (N, {len(leads)}, T) is needed, N > 0: a row for each of {', '.join(leads)}"

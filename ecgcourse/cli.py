@@ -1,5 +1,5 @@
 """The command line: ``python -m ecgcourse`` practice, download, import-original, images, train, calibrate,
-evaluate, compare, predict or export.
+evaluate, compare, sweep, contest, predict, export or parameters.
 
 One thin function per command.
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgcourse import cli_export, cli_judge, cli_predict
+from ecgcourse import cli_export, cli_judge, cli_parameters, cli_predict, cli_sweep
 from ecgcourse.cli_asked import asked_for, count_weights, model_asked_for, task_asked_for, train_config
 from ecgcourse.cli_judge import describe, left_out, save_figure, title
 from ecgcourse.cli_words import parse, progress_of
@@ -94,11 +94,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_practice(options: argparse.Namespace) -> None:
     """Write a synthetic data set and print its folder."""
     # Here and below: what nobody who asks for --help should wait for.
-    from ecgcourse.records import practice
+    from ecgcourse.records import practice, practice_beats
 
     settings = {name: getattr(options, name) for name in ("seed", "hospital", "shortcut", "beats")}
-    out = options.out or practice.default_folder(options.records, **settings)
-    print(practice.write(out, options.records, progress=progress_of(options), **settings))
+    if options.holter:
+        if settings != {"seed": options.seed, "hospital": "A", "shortcut": None, "beats": False}:
+            raise SettingError(
+                "--holter writes other records, annotated anyway; leave --hospital, --shortcut, --beats out"
+            )
+        number = options.records or practice_beats.DEFAULT_PATIENTS
+        print(
+            practice_beats.write(
+                options.out or practice_beats.default_folder(number, options.seed), number, options.seed
+            )
+        )
+        return
+    number = options.records or practice.DEFAULT_RECORDS
+    out = options.out or practice.default_folder(number, **settings)
+    print(practice.write(out, number, progress=progress_of(options), **settings))
 
 
 def download_ptbxl(options: argparse.Namespace) -> None:
@@ -106,6 +119,10 @@ def download_ptbxl(options: argparse.Namespace) -> None:
     from ecgcourse.records import download
 
     progress = progress_of(options)
+    if options.verify_only and options.ids:
+        raise SettingError(
+            "--ids says what to fetch; --verify-only checks what the folder should have, so leave it out"
+        )
     if options.verify_only:
         found = download.verify(options.out, options.records, options.sampling_rate, progress)
         print(found)
@@ -115,7 +132,7 @@ def download_ptbxl(options: argparse.Namespace) -> None:
         return
     source = {"version": options.version, "base_url": options.base_url, "connections": options.connections}
     rate = options.sampling_rate or download.SAMPLING_RATES[0]
-    print(download.ptbxl(options.out, options.records, rate, **source, progress=progress))
+    print(download.ptbxl(options.out, options.records, rate, **source, progress=progress, ids=options.ids))
 
 
 def import_original(options: argparse.Namespace) -> None:
@@ -168,16 +185,20 @@ def train(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace, asked: dict[str, dict], context: "DistributedContext") -> None:
     from ecgcourse import models
-    from ecgcourse.learning import datasets, sources, training
+    from ecgcourse.learning import datasets, hardware, sources, training
+    from ecgcourse.models import torchvision_weights
 
     config = train_config(options, asked["training"])
+    config = hardware.resolve(config, options.resume)
     # Before the signals, whose reading takes longer, so that an impossible setting is found at once.
     name, settings, recipe, task = model_asked_for(options, asked)
     n_weights = count_weights(name, recipe, task, settings)
     training.seed_everything(config.seed)
     model = models.create(name, recipe, task, **settings)
+    if options.image_weights is not None:
+        torchvision_weights.load_resnet18(options.image_weights, model)
     train_set, val_set = _training_data(options, config, model, context)
-    _say(options, f"model: {name}, {n_weights:,} weights, on {training.pick_device(config.device)}")
+    _say(options, f"model: {name}, {n_weights:,} weights, on {hardware.describe(config)}")
     about = {"folder": str(options.data), "synthetic": datasets.is_synthetic(options.data)}
     about["source"] = sources.identity(options.data)
     history = training.fit(model, train_set, val_set, config, _reporter(options, config), options.resume, about)
@@ -188,7 +209,7 @@ def _train(options: argparse.Namespace, asked: dict[str, dict], context: "Distri
 def evaluate(options: argparse.Namespace) -> None:
     """Judge the best weights of a run; print the report, write predictions, metrics and figures."""
     from ecgcourse.analysis.predictions import Predictions, file_name
-    from ecgcourse.learning import datasets, own_sets, runs, sources, training
+    from ecgcourse.learning import datasets, hardware, own_sets, runs, sources, training
 
     run, data = Path(options.run), _data(options)
     model = training.load_checkpoint(run / runs.BEST, options.device)
@@ -201,9 +222,11 @@ def evaluate(options: argparse.Namespace) -> None:
     learned = sources.external(run, data)
     if options.partition == "all" and learned is None:
         raise SettingError(f"--partition all has what {run} learned from, as far as is known; name val or test")
-    place, precision = training.pick_device(options.device), runs.precision_of(run)
+    place = training.pick_device(options.device)
+    precision = hardware.precision_to_judge(run, place)
     settings = {"progress": progress_of(options), "skip_bad": options.skip_bad}
-    settings |= {"device": place, "dtype": _image_dtype(precision, place)}
+    layout = hardware.pick_channels_last(place, precision)
+    settings |= {"device": place, "dtype": _image_dtype(precision, layout, place)}
     settings |= {"seconds": getattr(model, "seconds", None)} if own_sets.is_own(data) else {}
     dataset = datasets.from_data(data, options.partition, recipe=model.recipe, task=model.task, **settings)
     if options.skip_bad:
@@ -236,8 +259,11 @@ COMMANDS = {
     "calibrate": cli_judge.calibrate,
     "evaluate": evaluate,
     "compare": cli_judge.compare,
+    "sweep": cli_sweep.sweep,
+    "contest": cli_sweep.contest,
     "predict": predict,
     "export": cli_export.export,
+    "parameters": cli_parameters.parameters,
 }
 
 
@@ -261,7 +287,8 @@ def _training_data(
 
     place = "cpu" if config.workers else training.pick_device(config.device)
     data = options.data
-    how = {"device": place, "dtype": _image_dtype(config.precision, place), "recipe": model.recipe, "task": model.task}
+    how = {"device": place, "dtype": _image_dtype(config.precision, config.channels_last, place)}
+    how |= {"recipe": model.recipe, "task": model.task}
     how |= {"progress": progress_of(options), "skip_bad": options.skip_bad, "seconds": options.seconds}
     train_set, val_set = (datasets.from_data(data, name, **how) for name in ("train", "val"))
     if options.skip_bad and context.is_first:
@@ -272,13 +299,14 @@ def _training_data(
     return train_set, val_set
 
 
-def _image_dtype(precision: str, place: "str | torch.device") -> "torch.dtype":
+def _image_dtype(precision: str, channels_last: bool, place: "str | torch.device") -> "torch.dtype":
     import torch
 
     from ecgcourse.learning.training import PRECISIONS
 
-    # A GPU writes the floats that the network reads; on a CPU, bytes are quicker to write and to divide later.
-    return PRECISIONS[precision] if torch.device(place).type == "cuda" else torch.uint8
+    # A GPU writes the floats that the network reads, channels last; bytes have them first. On a CPU, bytes are quicker
+    # to write and to divide later.
+    return PRECISIONS[precision] if torch.device(place).type == "cuda" and channels_last else torch.uint8
 
 
 def _reporter(options: argparse.Namespace, config: TrainConfig) -> Callable[[dict[str, float]], None]:
@@ -333,6 +361,9 @@ def _finish_run(
     # The last file of a run: where it is, all are.
     write_json(out / runs.THRESHOLDS, content)
     best = history.rows[history.best_epoch - 1]
+    skipped = sum(row.get("skipped_steps", 0) for row in history.rows)
+    if skipped:
+        _say(options, f"skipped steps: {skipped}, whose gradients left the range of float16")
     _say(options, f"best epoch: {best['epoch']} (val loss {best['val_loss']:.4f}, macro AUROC {best['auroc']:.3f})")
     print(f"results: {out} ({', '.join(sorted(path.name for path in out.iterdir()))})")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ecgcourse.errors import DataError, SettingError, check_name, in_words, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, Recipe, SignalRecipe, Task
+from ecgcourse.records.beat_names import SPLITS
 from ecgcourse.records.ptbxl_names import LABEL_SETS
 from ecgcourse.support import flags
 from ecgcourse.support.files import read_json
@@ -20,7 +21,7 @@ CONFIG_PARTS = ("training", "model", "task", "recipe", "images", "signals")
 
 def asked_for(options: argparse.Namespace) -> dict[str, dict]:
     """What was asked for, from --config and from options, which go before: training, model, images, signals, …"""
-    asked = _read_config(options.config) if options.config else {name: {} for name in CONFIG_PARTS}
+    asked = read_config(options.config) if options.config else {name: {} for name in CONFIG_PARTS}
     given = flags.chosen(options)
     asked["training"] |= {each.name: given[each.name] for each in fields(TrainConfig) if each.name in given}
     settings = {name: given[name] for name in ("filters", "dropout", "init") if given[name] is not None}
@@ -37,7 +38,7 @@ def asked_for(options: argparse.Namespace) -> dict[str, dict]:
     return asked
 
 
-def _read_config(path: str) -> dict[str, dict]:
+def read_config(path: str) -> dict[str, dict]:
     """Settings from a TOML file, or from the config.json of a run; DataError or SettingError for anything else."""
     if path.endswith(".json"):
         content = read_json(Path(path))
@@ -81,15 +82,11 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
     import torch
 
     from ecgcourse import models
-    from ecgcourse.learning import datasets
+    from ecgcourse.learning import beat_sets, datasets
+    from ecgcourse.records import heartbeats
     from ecgcourse.records.ptbxl import is_ptbxl
 
-    # A file of settings may have former names.
-    settings = models.with_present_names({"name": "alexnet"} | asked["model"])
-    name = settings.pop("name")
-    if name == "alexnet":
-        # The smaller of the two that the original trained.
-        settings.setdefault("filters", 8)
+    name, settings = model_settings(asked)
     noted = None if is_ptbxl(options.data) else datasets.noted(options.data)
     task = task_asked_for(options, options.data) if noted is None or asked["task"] else noted.task
     task = Task.from_dict(asked["task"]) if asked["task"] and not (options.task or options.min_records) else task
@@ -102,14 +99,29 @@ def model_asked_for(options: argparse.Namespace, asked: dict[str, dict]) -> tupl
         own_settings["image_size"] = asked["images"]["size"]
     with torch.device("meta"):
         own = models.create(name, classes=task, **own_settings).recipe
+    if own is not None and heartbeats.is_heartbeats(options.data):
+        own = beat_sets.recipe_for(options.data, own)
     if options.leads:
         asked["signals" if "signals" in kinds else "images"]["leads"] = options.leads
     base = own if noted is None or "signals" in kinds else noted.recipe
-    recipe = _changed(name, base, asked)
+    recipe = changed(name, base, asked)
     return name, settings, recipe, task
 
 
-def _changed(name: str, recipe: "Recipe | None", asked: dict[str, dict]) -> Recipe:
+def model_settings(asked: dict[str, dict]) -> tuple[str, dict]:
+    """Name and settings of the model that was asked for."""
+    from ecgcourse import models
+
+    # A file of settings may have former names.
+    settings = models.with_present_names({"name": "alexnet"} | asked["model"])
+    name = settings.pop("name")
+    if name == "alexnet":
+        # The smaller of the two that the original trained.
+        settings.setdefault("filters", 8)
+    return name, settings
+
+
+def changed(name: str, recipe: "Recipe | None", asked: dict[str, dict]) -> Recipe:
     """A recipe with what was asked for."""
     parts = {}
     for setting in asked["recipe"]:
@@ -132,6 +144,8 @@ def task_asked_for(options: argparse.Namespace, data: Path) -> Task:
 
     if own_sets.is_own(data):
         return own_sets.task_of(data, options.task, options.min_records)
+    if options.task in SPLITS:
+        raise SettingError(f"--task {options.task} is of single beats, which {data} doesn't have; leave it out")
     if not (options.task or options.min_records):
         return Task()
     from ecgcourse.records.ptbxl import label_classes, read_table

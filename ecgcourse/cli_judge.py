@@ -1,6 +1,8 @@
 """The commands that judge beside ``evaluate``: ``compare`` and ``calibrate``; and the page of its ``--report``."""
 
 import argparse
+import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,29 +185,38 @@ def title(data: str | Path) -> str:
 
 
 def table_in_words(table: "pd.DataFrame") -> str:
-    """The table of :func:`ecgcourse.analysis.comparison.compare`, as lines for a terminal."""
+    """The table of a comparison, or of a contest, which has costs too, as lines for a terminal."""
     about, width = table.attrs, max(14, *(len(_short(name)) for name in table.index)) + 2
     drawn = "" if about["patients"] is None else f" of {about['patients']} patients"
+    against = "" if about["against"] is None else f"differences to {_short(about['against'])}; "
+    columns = {"weights": ("weights", 12, ",.0f"), "cpu_seconds": ("CPU s", 10, ",.1f"), "cpu_ms": ("CPU ms", 9, ".1f")}
+    costs = {name: how for name, how in columns.items() if name in table}
     lines = [
-        f"{about['records']} records{drawn}; differences to {_short(about['against'])}; 95 % intervals, "
-        "those of differences for all at once (max-t)",
+        f"{about['records']} records{drawn}; {against}95 % intervals, those of differences for all at once (max-t)",
         "",
-        f"{'':<{width}}{'macro AUROC':>22}{'difference':>26}{'Brier':>9}{'ECE':>9}{'by chance':>11}",
+        f"{'':<{width}}{'macro AUROC':>22}{'difference':>26}{'Brier':>9}{'ECE':>9}{'by chance':>11}"
+        + "".join(f"{words:>{wide}}" for words, wide, _ in costs.values()),
     ]
     for name, row in table.iterrows():
         ends = f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
         lines.append(
             f"{_short(name):<{width}}"
             f"{row['auroc']:>8.3f} ({row['low']:.3f}-{row['high']:.3f})"
-            f"{'-' if name == about['against'] else ends:>26}"
+            f"{'-' if math.isnan(row['difference']) else ends:>26}"
             f"{row['brier']:>9.3f}{row['ece']:>9.3f}{row['ece_by_chance']:>11.3f}"
+            + "".join(f"{_known(row[cost], how):>{wide}}" for cost, (_, wide, how) in costs.items())
         )
-    return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
+    return "\n".join([*lines, *(f"note: {brief(note, 300)}" for note in about["notes"])])
+
+
+def _known(number: float, how: str) -> str:
+    return "-" if math.isnan(number) else f"{number:{how}}"
 
 
 def _short(name: str) -> str:
-    """The end of a name, which says more of a path than its beginning does."""
-    return brief(name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}", _LONGEST_NAME)
+    """A name that fits the table: of a path the end, which says more than its beginning does."""
+    too_long = len(name) > _LONGEST_NAME and os.sep in name
+    return brief(f"…{name[1 - _LONGEST_NAME :]}" if too_long else name, _LONGEST_NAME)
 
 
 def _read(run: Path, partition: str) -> "Predictions":

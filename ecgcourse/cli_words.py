@@ -12,14 +12,16 @@ from typing import NoReturn
 from ecgcourse.errors import EcgCourseWarning, SettingError, brief, is_real, is_whole, shown
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import ImageRecipe, SignalRecipe
+from ecgcourse.records.beat_names import SPLITS
 from ecgcourse.records.ptbxl_names import CLASSES, FOLDS, LABEL_SETS, LEADS
 from ecgcourse.support import flags
 
 # Characters that argparse writes of an error.
 LONGEST_USAGE = 300
 DATA_HELP = (
-    "a PTB-XL folder, a manifest (CSV) of ECGs of your own, a folder of a PhysioNet Challenge, or a folder that "
-    "`images` wrote (default: $ECGCOURSE_DATA, else the synthetic practice set)"
+    "a PTB-XL folder, a manifest (CSV) of ECGs of your own, a folder of a PhysioNet Challenge, one of annotated beats "
+    "(.atr, or Kachuee's CSV files), or a folder that `images` wrote (default: $ECGCOURSE_DATA, else the synthetic "
+    "practice set)"
 )
 STATUSES = """exit status:
   0    done
@@ -37,9 +39,12 @@ EXAMPLES = """examples:
   python -m ecgcourse train mine.csv --out runs/mine         train on ECGs of your own, listed in a table
   python -m ecgcourse evaluate runs/first --data PTB-XL      evaluate the best weights on the test fold
   python -m ecgcourse compare runs/first runs/second         tell whether one is better
+  python -m ecgcourse sweep grid.toml PTB-XL --seeds 3       train all arms of a grid, and compare them
+  python -m ecgcourse contest PTB-XL --add runs/first        see how far it gets beside others
   python -m ecgcourse predict runs/first mine.hea yours.csv  ask it about ECGs of your own
   python -m ecgcourse images mine.hea mine.png               draw one: paper and nine images
   python -m ecgcourse export runs/first first.onnx           take it along in one file
+  python -m ecgcourse parameters resnet --set depth=50       count the weights of a model, layer by layer
 """
 
 
@@ -57,7 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options = parser.parse_args(arguments)
         for name, value in vars(options).items():
             # What some versions of argparse make of `--name=--`.
-            if isinstance(value, list) and name not in ("set", "files", "runs"):
+            if isinstance(value, list) and name not in ("set", "files", "runs", "models", "folders", "add"):
                 parser.error(f"--{name.replace('_', '-')} needs a value")
         return options
     except SettingError as error:
@@ -99,18 +104,21 @@ def make_parser(filled: Collection[str] | None = None) -> argparse.ArgumentParse
 
 
 def _practice_options(parser: argparse.ArgumentParser) -> None:
-    from ecgcourse.records import practice
+    from ecgcourse.records import practice, practice_beats
     from ecgcourse.records.practice_people import HOSPITALS
 
     place = "folder to make (default: in the user's cache folder)"
     parser.add_argument("out", metavar="OUT", nargs="?", help=place)
-    _option(parser, "--records", practice.DEFAULT_RECORDS, "number of records", _whole(1, practice.MOST_RECORDS))
+    words = f"number of records (default: {practice.DEFAULT_RECORDS}; with --holter {practice_beats.DEFAULT_PATIENTS})"
+    parser.add_argument("--records", metavar="RECORDS", type=_whole(1, practice.MOST_RECORDS), help=words)
     _option(parser, "--seed", 0, "chooses the patients", _whole(0, 2**63 - 1))
     other = "B is another hospital: other recorder, other patients, 500 Hz (default: A)"
     parser.add_argument("--hospital", choices=tuple(HOSPITALS), default="A", help=other)
     planted = "plant a shortcut: a hum of 16.7 Hz at the site where most patients with CLASS are recorded"
     parser.add_argument("--shortcut", metavar="CLASS", choices=CLASSES, help=planted)
     parser.add_argument("--beats", action="store_true", help="annotate each beat, in files .atr as MIT-BIH has them")
+    words = "write two minutes of two leads of each patient instead, in MIT-BIH's form, to learn single beats"
+    parser.add_argument("--holter", action="store_true", help=words)
 
 
 def _download_options(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +126,10 @@ def _download_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("out", metavar="OUT", help="folder to fill, or to verify")
     number, take = _whole(1, practice.MOST_RECORDS), "take the first N records (default: all)"
-    parser.add_argument("--records", type=number, metavar="N", help=take)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--records", type=number, metavar="N", help=take)
+    these = "take these records, by their ecg_id: a list such as 1,9,17"
+    choice.add_argument("--ids", type=_several(number), metavar="IDS", help=these)
     rate = "in Hz (default: 100; with --verify-only all that the folder should have)"
     parser.add_argument("--sampling-rate", type=int, choices=download.SAMPLING_RATES, help=rate)
     _option(parser, "--version", download.VERSION, "of PTB-XL")
@@ -179,8 +190,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     starts = ("pytorch", "he")
     group.add_argument("--init", choices=starts, help=f"how weights start; he wants adam {own}")
     group.add_argument("--initialisation", dest="init", choices=starts, action=_Former)
-    other_help = "another setting of the model, such as hidden=64; may be given several times"
-    group.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=other_help)
+    words = "start each resnet of 64 filters from a state_dict of torchvision's resnet18, such as ImageNet's"
+    group.add_argument("--image-weights", metavar="FILE", help=words)
+    _add_set(group, "another setting of the model")
     _add_task(parser)
     _add_recipe(parser, {"images": ImageRecipe, "signals": SignalRecipe})
 
@@ -219,6 +231,37 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="OUT", help="write the table into a file, too")
 
 
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    words = "TOML file of arms, or of a grid of settings: see ecgcourse.analysis.grids"
+    parser.add_argument("grid", metavar="GRID.toml", help=words)
+    _add_folders(parser)
+    words = "trainings of each arm (default: as many as the file says)"
+    parser.add_argument("--seeds", metavar="SEEDS", type=_whole(1, 1000), help=words)
+    _option(parser, "--processes", 1, "networks that are trained at a time", _whole(1, 256))
+    words = "judge by cross-validation inside the folds 1 to 8, for choices, rather than by the folds 9 and 10"
+    parser.add_argument("--cv", action="store_true", help=words)
+    words = "enter models that see little, too: prevalence, age and sex, quantiles, one beat"
+    parser.add_argument("--baselines", action="store_true", help=words)
+    words = "folder for the table and for runs/, what is finished (default: runs/NAME of the file)"
+    parser.add_argument("--out", metavar="OUT", help=words)
+    _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))
+
+
+def _contest_options(parser: argparse.ArgumentParser) -> None:
+    _add_folders(parser)
+    words = "folder of a run, checkpoint, shipped network, or CSV file of answers; may be given several times"
+    parser.add_argument("--add", metavar="ENTRY", action="append", help=words)
+    words = "which row the others are compared with, by its name (default: median beat of 3 leads)"
+    parser.add_argument("--against", metavar="NAME", help=words)
+    _option(parser, "--n-bootstrap", 1000, "resamples of the patients", _whole(1, 10**6))
+    parser.add_argument("--csv", metavar="OUT", help="write the table into a file, too")
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    words = "PTB-XL folders, whose records are taken together (default: $ECGCOURSE_DATA, else the practice set)"
+    parser.add_argument("folders", metavar="DATA", nargs="*", help=words)
+
+
 def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that `train` wrote, or a checkpoint in it")
     parser.add_argument("files", metavar="FILE", nargs="+", help="ECGs, and folders in which all are looked for")
@@ -240,6 +283,19 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help=words)
     words = "a PTB-XL folder, with whose records file and network are compared (default: as for `train`)"
     parser.add_argument("--data", metavar="DATA", help=words)
+
+
+def _parameters_options(parser: argparse.ArgumentParser) -> None:
+    words = "of one the layers are listed; an unknown one lists them all (default: all)"
+    parser.add_argument("models", metavar="MODEL", nargs="*", help=words)
+    _add_set(parser, "a setting of the models")
+    words = "the model of a TOML file, or of a run's config.json, as for `train`"
+    parser.add_argument("--config", metavar="FILE", help=words)
+
+
+def _add_set(parser: argparse._ActionsContainer, words: str) -> None:
+    words += ", such as hidden=64; may be given several times"
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=_pair, help=words)
 
 
 def _option(
@@ -275,7 +331,8 @@ def _pair(text: str) -> tuple[str, object]:
 def _add_task(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("classes")
     words = f"which of PTB-XL's labels: {', '.join(LABEL_SETS)} (default: {LABEL_SETS[0]})"
-    group.add_argument("--task", metavar="SET", choices=LABEL_SETS, help=words)
+    words += f"; of single beats, who judges: {' or '.join(SPLITS)}"
+    group.add_argument("--task", metavar="SET", choices=(*LABEL_SETS, *SPLITS), help=words)
     words = "leave out classes that fewer records have (default: none)"
     group.add_argument("--min-records", metavar="N", type=_whole(0, 10**6), help=words)
 
@@ -321,6 +378,13 @@ def _number(kind: type, is_right: Callable[[float], bool], allowed: str) -> Call
         return number
 
     return convert
+
+
+def _several(convert: Callable[[str], int]) -> Callable[[str], tuple[int, ...]]:
+    def convert_each(text: str) -> tuple[int, ...]:
+        return tuple(convert(part.strip()) for part in text.split(","))
+
+    return convert_each
 
 
 _seconds = _number(float, lambda number: is_real(number, 0), "a number above 0")
@@ -396,6 +460,18 @@ COMMANDS = {
         "stopped; nothing was written",
         _compare_options,
     ),
+    "sweep": (
+        "train all arms of a grid with several seeds, and compare them by the same patients",
+        "python -m ecgcourse sweep grid.toml PTB-XL --seeds 5 --processes 2",
+        GOES_ON,
+        _sweep_options,
+    ),
+    "contest": (
+        "hold networks of yours against baselines, shipped networks and each other, on the folds 9 and 10",
+        "python -m ecgcourse contest PTB-XL --add runs/first --add answers.csv --add signals",
+        "stopped; nothing was written",
+        _contest_options,
+    ),
     "predict": (
         "ask a trained network about ECGs of your own: WFDB, CSV, NumPy, EDF",
         "python -m ecgcourse predict runs/first mine.hea yours.csv --csv answers.csv --report answers.html",
@@ -407,6 +483,12 @@ COMMANDS = {
         "python -m ecgcourse export runs/first first.onnx --data PTB-XL",
         "stopped; nothing was written",
         _export_options,
+    ),
+    "parameters": (
+        "count the weights of models without making them: of all, of some, or of one layer by layer",
+        "python -m ecgcourse parameters resnet --set depth=50",
+        "stopped",
+        _parameters_options,
     ),
 }
 """What each command does, an example, what it says when it is stopped, and its options."""

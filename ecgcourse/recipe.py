@@ -12,7 +12,7 @@ import numpy as np
 from ecgcourse.errors import DataError, SettingError, as_names, check_setting, in_words, is_real, is_whole, shown
 from ecgcourse.images.fields import ALL_FIELDS, FIELDS, LARGEST, MTF_WHITE
 from ecgcourse.images.signals import IMAGE_LEADS, SignalRecipe, check_common, preprocess, resample
-from ecgcourse.records.ptbxl_names import CLASSES, LEADS
+from ecgcourse.records.ptbxl_names import ALL_LEADS, CLASSES, LEADS
 
 KINDS = ("multilabel", "multiclass")
 """Whether a record may have any number of the classes, or has exactly one."""
@@ -44,6 +44,8 @@ class ImageRecipe:
     eval_crops : int
         Number V of crops whose logits are averaged when the network is asked. They lie at equal distances, from the
         first sample to the last; a single one lies in the middle.
+    filtered : bool
+        Band-pass before scaling; not for single beats, which are too short.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class ImageRecipe:
     mtf_white: float = MTF_WHITE
     crop: int | None = None
     eval_crops: int = 1
+    filtered: bool = True
 
     def __post_init__(self):
         check_common(self, "images", ("min_max", "fixed_scale"))
@@ -80,7 +83,7 @@ class ImageRecipe:
 
         The L' leads are called as `given` says. Errors as :func:`ecgcourse.images.signals.preprocess`.
         """
-        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given)
+        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given, self.filtered)
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,9 @@ class Recipe:
 
     @property
     def leads(self) -> tuple[str, ...]:
-        """Names of all leads that are needed of a record, in the order of :data:`ecgcourse.records.ptbxl.LEADS`."""
+        """Names of all leads that are needed of a record, ordered as `ecgcourse.records.ptbxl_names.ALL_LEADS`."""
         parts = [part.leads for part in (self.images, self.signals) if part is not None]
-        return tuple(name for name in LEADS if any(name in leads for leads in parts))
+        return tuple(name for name in ALL_LEADS if any(name in leads for leads in parts))
 
     def prepare(self, x: np.ndarray, sampling_rate: float | None = None, leads: Sequence[str] = LEADS) -> np.ndarray:
         """Bring records to the sampling rate of the recipe, still in mV.

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ecgcourse import comparison, datasets, models, ptbxl, subgroups, training
 from ecgcourse.analysis.baselines import BASELINES
+from ecgcourse.analysis.pooled import Pooled
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.classifier import Classifier
 from ecgcourse.errors import EcgCourseError
@@ -54,18 +55,6 @@ NETWORKS = {
         "images of the signed differences within 12 leads, eight crops of 1.28 s of each record",
     ),
 }
-
-
-def open_all(folders: list[Path]) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Voltages (N, 12, T), labels (N, K) and the table of all labelled records of some folders, numbered anew."""
-    tables = [ptbxl.read_table(folder) for folder in folders]
-    tables = [table[table["labelled"]] for table in tables]
-    voltages = [ptbxl.read_signals(folder, table) for folder, table in zip(folders, tables, strict=True)]
-    return (
-        np.concatenate(voltages),
-        np.concatenate([ptbxl.labels(t) for t in tables]),
-        pd.concat(tables, ignore_index=True),
-    )
 
 
 def train(name: str, voltages: np.ndarray, labels: np.ndarray, seed: int = 0) -> Classifier:
@@ -146,7 +135,8 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     try:
-        voltages, labels, table = open_all(options.folders)
+        records = Pooled.open(options.folders)
+        voltages, labels, table = records.voltages, records.labels, records.table.reset_index(drop=True)
         inside, calibrates = (table["strat_fold"].isin(part).to_numpy() for part in (TRAIN, CALIBRATE))
         classifier = train(options.name, voltages[inside], labels[inside])
         classifier.calibrate(_dataset(classifier, voltages[calibrates], labels[calibrates]), "platt")

@@ -33,6 +33,12 @@ def practice_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic data set of 150 records: enough to train on and to judge by, in which each class occurs."""
+    return practice.write(tmp_path_factory.mktemp("small") / "data", n_records=150, seed=2)
+
+
+@pytest.fixture(scope="session")
 def real_root() -> Path:
     """The PTB-XL folder that $ECGCOURSE_DATA names."""
     named = os.environ.get("ECGCOURSE_DATA")

@@ -1,8 +1,8 @@
-"""Train a small network while it is killed again and again: ``python killed_training.py DATA OUT EVERY KILLS SEED``.
+"""Train a small network while it is killed again and again: ``killed_training.py FOLDER SEED NAME:EVERY:KILLS …``.
 
 Each attempt is a fork of this process, which has imported PyTorch but calculated nothing, so that it starts within
-milliseconds. Runs that end are OUT/0, OUT/1, …; after KILLS kills the last one is left alone. Prints how many kills
-there were, and how many of them hit a file that was being written.
+milliseconds. Learns from FOLDER/data. Runs that end are FOLDER/NAME/0, FOLDER/NAME/1, …; after KILLS kills the last one
+is left alone. Prints, for each name, how many kills there were, and how many of them hit a file that was being written.
 """
 
 import os
@@ -87,4 +87,6 @@ def rain(data: Path, out: Path, every: int, kills: int, seed: int) -> tuple[int,
 
 
 if __name__ == "__main__":
-    print(*rain(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))
+    folder = Path(sys.argv[1])
+    for name, every, kills in (plan.split(":") for plan in sys.argv[3:]):
+        print(*rain(folder / "data", folder / name, int(every), int(kills), int(sys.argv[2])))

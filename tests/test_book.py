@@ -10,8 +10,12 @@ import nbformat
 import pytest
 import torch
 import yaml
+from docutils import nodes
+from docutils.frontend import get_default_settings
+from docutils.utils import new_document
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from book._extensions import environment_table
+from book._extensions import environment_table, real_records
 from book._extensions.glossary_links import slug
 from tools.address import slug as repository
 from tools.notebooks import minutes
@@ -287,3 +291,27 @@ def test_status_page_measures_and_tells_no_path():
     assert told["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert told["cores"].isdigit()
     assert not [value for value in told.values() if re.search(r"(^|\s)/|" + re.escape(socket.gethostname()), value)]
+
+
+def notebook_that_printed(*texts: str) -> nbformat.NotebookNode:
+    cells = [new_code_cell(outputs=[new_output("stream", text=text)] if text else []) for text in texts]
+    return new_notebook(cells=cells)
+
+
+def test_page_on_real_records_shows_what_cells_printed_before():
+    committed, executed = notebook_that_printed("1\n", "2\n", "", "3"), notebook_that_printed("1", "4\n", "", "")
+    picture = new_output("display_data", data={"image/png": "", "text/plain": "<Figure>"})
+    executed.cells[0].outputs.append(picture)
+    before, printing = real_records.differing(committed, executed)
+    assert (before, printing) == ({1: "2", 3: "3"}, 3)
+    page = new_document("page", get_default_settings())
+    image, caption = nodes.image(alt="A synthetic beat."), nodes.caption("", "Two beats of the synthetic practice set.")
+    cells = [nodes.container(nb_element="cell_code", cell_index=number) for number in range(4)]
+    page += nodes.section("", nodes.title("", "Title"), *cells, nodes.figure("", image, caption))
+    real_records.describe(page)
+    real_records.annotate(page, before, printing, 500)
+    assert (image["alt"], caption.astext()) == ("A real beat.", "Two beats of real records.")
+    shown = [node.astext() for node in page[0]]
+    assert "built on 500 records of PTB-XL" in shown[1] and "Of 3 cells that print something, 2" in shown[1]
+    folds = [(page[0].index(fold), fold[-1].astext()) for fold in page.findall(nodes.admonition)][1:]
+    assert folds == [(page[0].index(cells[1]) + 1, "2"), (page[0].index(cells[3]) + 1, "3")]

@@ -145,4 +145,5 @@ def test_the_page_says_what_the_command_line_says(page, runs):
     p, t = worst.filter(like="probability_").to_numpy(), worst.filter(like="label_").to_numpy()
     loss = -np.log(np.where(t == 1, p, 1 - p)).sum(axis=1)
     assert f"Record {worst['ecg_id'][loss.argmax()]}" in words
+    assert " ".join(["none of these", *map(str, printed["none"].values())]) in words
     assert "sex: female, MI" in words and "patients have it" in words

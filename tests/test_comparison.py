@@ -4,7 +4,7 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from ecgcourse import comparison, predictions, subgroups
+from ecgcourse import bootstrap, comparison, predictions, subgroups
 from ecgcourse.errors import DataError, SettingError
 from ecgcourse.recipe import Task
 
@@ -55,6 +55,24 @@ def test_simultaneous_intervals_follow_sidak_for_independent_and_cost_nothing_fo
     low, high = comparison.simultaneous(np.zeros(8), np.repeat(drawn[:, :1], 8, axis=1))
     np.testing.assert_allclose(high, stats.norm.ppf(0.975), rtol=0.02)
     np.testing.assert_array_equal(comparison.simultaneous([0.3], np.full((10, 1), 0.3)), [[0.3], [0.3]])
+
+
+def test_several_trainings_count_by_their_mean_and_each_model_may_be_compared_with_another(models):
+    """Resample by resample with scikit-learn; one pair alone has the interval ± 1.96 s, or nearly so."""
+    a, b, c = models.values()
+    found = comparison.compare({"a": a, "bc": [b, c], "c": [c]}, {"bc": "a"}, n_bootstrap=200)
+    areas = {name: roc_auc_score(each.y_true, each.y_prob, average="macro") for name, each in models.items()}
+    assert found.at["bc", "auroc"] == pytest.approx((areas["b"] + areas["c"]) / 2)
+    assert found["difference"].isna().tolist() == [True, False, True] and found.attrs["against"] == "a"
+    drawn = []
+    for weights in np.hstack(list(bootstrap.resamples(300, 200, 0, a.patient_id, a.y_true))).T:
+        rows = np.repeat(np.arange(300), weights.astype(int))
+        one, *two = (roc_auc_score(each.y_true[rows], each.y_prob[rows], average="macro") for each in (a, b, c))
+        drawn.append(np.mean(two) - one)
+    difference, spread = (areas["b"] + areas["c"]) / 2 - areas["a"], np.std(drawn, ddof=1)
+    reach = np.quantile(np.abs(drawn - np.mean(drawn)) / spread, 0.95) * spread
+    expected = [difference, difference - reach, difference + reach]
+    np.testing.assert_allclose(found.loc["bc", ["difference", "difference_low", "difference_high"]].tolist(), expected)
 
 
 def test_a_perfect_model_is_said_to_have_an_interval_that_says_nothing(models):

@@ -1,5 +1,6 @@
 """A corpus of damaged and hostile files, through the command line: status 2, one line, nothing half-written."""
 
+import functools
 import io
 import json
 import multiprocessing
@@ -169,7 +170,8 @@ def lines(change: Callable[[list[str]], list[str]], name: str = DATABASE) -> Cal
 
 
 def content(name: str, make: Callable[[], bytes]) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(make())
+    made = functools.cache(make)
+    return lambda folder: (folder / name).write_bytes(made())
 
 
 def tags(**values: int) -> Callable[[Path], None]:
@@ -212,6 +214,7 @@ def npz_bomb() -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def zip_bomb() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -508,10 +511,8 @@ ODD = {
 def test_what_is_right_in_an_odd_way_is_read(name: str, right: dict[str, Path], tmp_path: Path):
     images = Path(shutil.copytree(right["IMAGES"], tmp_path / "images"))
     ODD[name](images)
-    for data, out in ((right["IMAGES"], "plain"), (images, "odd")):
-        assert command("train", data, *QUICK, "--out", tmp_path / out) == 0
-    histories = [(tmp_path / out / runs.HISTORY).read_bytes() for out in ("plain", "odd")]
-    assert histories[0] == histories[1]
+    assert command("train", images, *QUICK, "--out", tmp_path / "odd") == 0
+    assert (tmp_path / "odd" / runs.HISTORY).read_bytes() == (right["RUN"] / runs.HISTORY).read_bytes()
 
 
 def test_data_found_damaged_while_training_leave_a_run_that_can_begin_again(

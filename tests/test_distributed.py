@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchrun_training
 
-from ecgcourse import cli_asked, distributed, ptbxl, runs
+from ecgcourse import cli, cli_asked, distributed, models, ptbxl, runs
 from ecgcourse.errors import SettingError
 from ecgcourse.learning.distributed import DistributedContext
 
@@ -19,18 +20,24 @@ TESTS = Path(__file__).parent
 SCRIPT = str(TESTS / "torchrun_training.py")
 SHARED = "--dropout 0 --optimizer adam --device cpu"
 SMALL = f"{SHARED} --model small --size 8 --epochs 6 --batch-size 7 --learning-rate 0.02"
-ALEXNET = f"{SHARED} --size 67 --epochs 2 --batch-size 13 --learning-rate 0.0002"
+SMALL += " --accumulate 2 --clip-norm 0.2 --warmup-epochs 1"
+ALEXNET = f"{SHARED} --filters 8 --size 67 --epochs 2 --batch-size 13 --learning-rate 0.0002"
 
 # One process adds up a batch in another order than two: after a few steps, the sixth digit may differ.
 TOLERANCE = 1e-5
 
 
-def start(words: list[str], processes: int = 1, restarts: int = 0, **surroundings: str) -> subprocess.Popen:
-    """Start Python in one process, or under torchrun in several."""
-    launcher = ["--standalone", f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
-    command = ["-m", "torch.distributed.run", *launcher] if processes > 1 else []
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the processes know, this one knows, too."""
+    monkeypatch.setitem(models.REGISTRY, "small", torchrun_training.Small)
+
+
+def start(words: list[str], restarts: int = 0, **surroundings: str) -> subprocess.Popen:
+    """Start Python in two processes under torchrun."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
     return subprocess.Popen(
-        [sys.executable, *command, *words],
+        [sys.executable, *launcher, *words],
         env=os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"} | surroundings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -40,7 +47,7 @@ def start(words: list[str], processes: int = 1, restarts: int = 0, **surrounding
 
 def end(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
     try:
-        out, error = process.communicate(timeout=90)
+        out, error = process.communicate(timeout=240)
     except subprocess.TimeoutExpired:
         # torchrun ends its processes when it is asked to end.
         process.terminate()
@@ -61,24 +68,18 @@ def assert_learned_the_same(one: Path, other: Path) -> None:
         torch.testing.assert_close(weights[1][name], values, rtol=1e-3, atol=TOLERANCE)
 
 
-@pytest.fixture(scope="module")
-def alone(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process learns."""
-    out = tmp_path_factory.mktemp("alone") / "run"
-    end(start([SCRIPT, *train(practice_root, out)]))
-    return out
-
-
 def n_train(root: Path) -> int:
     return len(ptbxl.split(ptbxl.read_table(root))["train"])
 
 
-def test_two_processes_learn_what_one_does_with_the_real_network(practice_root: Path, tmp_path: Path):
+def test_two_processes_learn_what_one_does_with_the_real_network(
+    practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """The last batch has one record, so that one of the two processes has none."""
     assert n_train(practice_root) % 13 == 1
-    one = start(["-m", "ecgcourse", *train(practice_root, tmp_path / "one", ALEXNET)])
-    two = start(["-m", "ecgcourse", *train(practice_root, tmp_path / "two", ALEXNET)], processes=2)
-    (out, _), (expected, _) = end(two), end(one)
+    two = start(["-m", "ecgcourse", *train(practice_root, tmp_path / "two", ALEXNET)])
+    assert cli.main(train(practice_root, tmp_path / "one", ALEXNET)) == 0
+    (out, _), expected = end(two), capsys.readouterr().out
     assert_learned_the_same(tmp_path / "two", tmp_path / "one")
     # One of the two speaks: each line once, and the same lines as one process alone.
     assert [line.split()[0] for line in out.splitlines()] == [line.split()[0] for line in expected.splitlines()]
@@ -87,31 +88,24 @@ def test_two_processes_learn_what_one_does_with_the_real_network(practice_root: 
     np.testing.assert_allclose(*[list(each.values()) for each in thresholds], rtol=1e-4)
 
 
-def test_after_a_kill_torchrun_starts_the_processes_again_and_they_go_on(
-    alone: Path, practice_root: Path, tmp_path: Path
+def test_after_a_kill_torchrun_starts_the_processes_again_and_a_run_goes_on_in_one_and_back(
+    practice_root: Path, tmp_path: Path
 ):
-    """The kill comes in the third epoch; the new processes go on from the last checkpoint without being told to."""
+    """The kill comes in the third epoch, in a step of two batches; the new processes go on without being told to."""
     out, steps = tmp_path / "run", -(-n_train(practice_root) // 7)
-    words = [SCRIPT, *train(practice_root, out, SMALL, "--checkpoint-every", "2")]
-    end(start(words, processes=2, restarts=1, KILL_AT=str(2 * steps + 4)))
-    assert_learned_the_same(out, alone)
-    begun = [(each["epochs_done"], each["steps_done"]) for each in runs.process_starts(out)]
-    assert begun == [(0, 0), (2, 2)]
-
-
-def test_a_run_of_two_processes_goes_on_in_one_and_back(alone: Path, practice_root: Path, tmp_path: Path):
-    out = tmp_path / "run"
-    two = start([SCRIPT, *train(practice_root, out, SMALL, "--epochs", "2")], processes=2)
-    end(two)
-    end(start([SCRIPT, *train(practice_root, out, SMALL, "--epochs", "4", "--resume")]))
-    end(start([SCRIPT, *train(practice_root, out, SMALL, "--resume")], processes=2))
-    assert_learned_the_same(out, alone)
-    assert [(each["epochs_done"], each["processes"]) for each in runs.process_starts(out)] == [(0, 2), (2, 1), (4, 2)]
+    words = [SCRIPT, *train(practice_root, out, SMALL, "--epochs", "4", "--checkpoint-every", "2")]
+    end(start(words, restarts=1, KILL_AT=str(2 * steps + 6)))
+    assert cli.main(train(practice_root, out, SMALL, "--epochs", "5", "--resume")) == 0
+    end(start([SCRIPT, *train(practice_root, out, SMALL, "--resume")]))
+    assert cli.main(train(practice_root, tmp_path / "alone")) == 0
+    assert_learned_the_same(out, tmp_path / "alone")
+    begun = [(each["epochs_done"], each["steps_done"], each["processes"]) for each in runs.process_starts(out)]
+    assert begun == [(0, 0, 2), (2, 2, 2), (4, 0, 1), (5, 0, 2)]
 
 
 def test_a_failure_is_told_once_and_a_silent_process_is_not_waited_for(practice_root: Path, tmp_path: Path):
-    fails = start([SCRIPT, *train(practice_root, tmp_path / "fails")], processes=2, FAIL_AT="3")
-    hangs = start([SCRIPT, *train(practice_root, tmp_path / "hangs")], processes=2, HANG_AT="3", TEAM_TIMEOUT="3")
+    fails = start([SCRIPT, *train(practice_root, tmp_path / "fails")], FAIL_AT="3")
+    hangs = start([SCRIPT, *train(practice_root, tmp_path / "hangs")], HANG_AT="3", TEAM_TIMEOUT="3")
     _, error = end(fails, status=1)
     assert error.count("error: the second process fails on purpose\n") == 1
     assert error.count("error: ") == 1
@@ -121,8 +115,8 @@ def test_a_failure_is_told_once_and_a_silent_process_is_not_waited_for(practice_
 
 def test_wrong_words_are_told_once(practice_root: Path, tmp_path: Path):
     words = train(practice_root, tmp_path / "run", SMALL)
-    unnamed = start(["-m", "ecgcourse", "train", str(practice_root)], processes=2)
-    wrong = start(["-m", "ecgcourse", *words, "--epochs", "many"], processes=2)
+    unnamed = start(["-m", "ecgcourse", "train", str(practice_root)])
+    wrong = start(["-m", "ecgcourse", *words, "--epochs", "many"])
     _, error = end(unnamed, status=1)
     assert error.count("error: ") == 1 and "--out RUN is needed" in error
     _, error = end(wrong, status=1)

@@ -84,6 +84,52 @@ def test_the_first_records_arrive(n_records: int, sampling_rate: int, mirror: Mi
     assert_reads_as(root, mirror.root, n_records, sampling_rate)
 
 
+def chosen(ids: tuple[int, ...], sampling_rate: int = 100) -> set[str]:
+    return {name for name in records(N_RECORDS, sampling_rate) if int(Path(name).stem[:5]) in ids}
+
+
+def test_chosen_records_arrive_at_both_rates(mirror: Mirror, tmp_path: Path):
+    ids, root = (17, 3, 9), tmp_path / "out"
+    bring(mirror, root, ids=ids)
+    assert_is_a_copy(root, mirror.root, TABLES | chosen(ids))
+    bring(mirror, root, ids=(3, 9, 17, 9), sampling_rate=500)
+    assert_is_a_copy(root, mirror.root, TABLES | chosen(ids) | chosen(ids, 500))
+    expected = ptbxl.read_table(mirror.root).loc[sorted(ids)]
+    pd.testing.assert_frame_equal(ptbxl.read_table(root), expected, check_dtype=False)
+    signals = ptbxl.read_signals(root, ptbxl.read_table(root), cache=False)
+    assert np.array_equal(signals, ptbxl.read_signals(mirror.root, expected, cache=False))
+    found = download.verify(root)
+    assert found.problems == [] and found.n_records == {100: 3, 500: 3}
+    (root / "records100/00000/00009_lr.dat").unlink()
+    assert download.verify(root).n_missing == 1
+    mirror.requests.clear()
+    bring(mirror, root, ids=ids)
+    assert mirror.requests == ["SHA256SUMS.txt", "records100/00000/00009_lr.dat"]
+
+
+def test_a_choice_of_records_keeps_its_folder(mirror: Mirror, tmp_path: Path):
+    first, few = bring(mirror, tmp_path / "first", 3), bring(mirror, tmp_path / "few", ids=(3, 9))
+    whole = Path(shutil.copytree(mirror.root, tmp_path / "whole"))
+    for root, others in (
+        (few, {"ids": (3, 17)}),
+        (few, {"n_records": 3}),
+        (first, {"ids": (3,)}),
+        (whole, {"ids": (3,)}),
+    ):
+        before = files(root)
+        with pytest.raises(DataError, match="can't hold both; name another folder"):
+            bring(mirror, root, **others)
+        assert files(root) == before
+    with pytest.raises(DataError, match="holds chosen records, not the first 2"):
+        download.verify(few, n_records=2)
+    with pytest.raises(DataError, match="PTB-XL has no record 4711; choose others"):
+        bring(mirror, tmp_path / "none", ids=(3, 4711))
+    with pytest.raises(SettingError, match="how many records, or which"):
+        bring(mirror, tmp_path / "none", 3, ids=(3,))
+    with pytest.raises(SettingError, match="ids names no record"):
+        bring(mirror, tmp_path / "none", ids=())
+
+
 def test_real_records_arrive(real_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Mirror(real_root) as mirror:

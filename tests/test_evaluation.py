@@ -209,6 +209,8 @@ def test_to_dict_survives_json():
     assert list(loaded["confusion"]["HYP"].items()) == list(
         zip(("TP", "FN", "FP", "TN"), result.confusion[3].tolist(), strict=True)
     )
+    assert tuple(loaded["none"].values()) == tuple(result.none)
+    assert loaded["cross_table"]["HYP"]["none of these"] == result.cross[3, 4]
     assert loaded["per_class"]["CD"]["f1"]["low"] == frame.at["CD", "f1_low"]
     assert loaded["macro"]["auroc"]["value"] == frame.at["macro", "auroc"]
     assert loaded["pooled"]["average_precision"]["high"] == frame.at["pooled", "average_precision_high"]
@@ -222,6 +224,7 @@ def test_printed_report_holds_its_numbers():
     assert max(map(len, lines)) <= 90
     for name, counts in zip(CLASSES, result.confusion, strict=True):
         assert [name, "0.450", *map(str, counts)] in [line.split() for line in lines]
+    assert ["none", "of", "these", *map(str, result.none)] in [line.split() for line in lines]
     row = next(line for line in lines if line.startswith("AUROC")).split()
     assert row[1:] == [f"{value:.3f}" for value in result.to_frame()["auroc"]]
     span = lines[[line.startswith("AUROC") for line in lines].index(True) + 1].split()
@@ -270,6 +273,7 @@ def test_multiclass_report_in_print_and_json():
     result = evaluation.report(y_true, y_prob, n_bootstrap=20, task=Task(SIX, "multiclass"))
     loaded = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert loaded["thresholds"] is None
+    assert result.none is None is result.cross and not {"none", "cross_table"} & loaded.keys()
     assert loaded["matrix"]["HYP"]["macro"] == result.matrix[5, 4]
     assert loaded["overall_accuracy"] == result.overall_accuracy
     # A class may be called as a row of means is.

@@ -1,6 +1,7 @@
 """Every option and argument of every command, given what nobody should type: done right, or refused in one line."""
 
 import argparse
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,24 +11,40 @@ from damage import HOSTILE, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgcourse import cli, cli_words, datasets, download, integrity, original, practice, predictions, training
+from ecgcourse import (
+    cli,
+    cli_parameters,
+    cli_words,
+    datasets,
+    download,
+    integrity,
+    original,
+    pooled,
+    practice,
+    predictions,
+    training,
+)
 from ecgcourse.models import checkpoint
 
 COMMANDS = next(
     each for each in cli_words.make_parser()._actions if isinstance(each, argparse._SubParsersAction)
 ).choices
+GRID = Path(__file__).resolve().parents[1] / "experiments" / "recurrent.toml"
 # What each command needs beside the word in question.
 NEEDED = {
     "practice": ["out"],
     "download": ["out", "--base-url", "http://127.0.0.1:9/"],
     "import-original": ["folder", "out"],
     "images": ["DATA", "out", "--size", str(SIZE)],
-    "train": ["DATA", "--size", "67", "--out", "run"],
+    "train": ["DATA", "--model", "compact", "--size", "16", "--out", "run"],
     "calibrate": ["run", "--data", "DATA"],
     "evaluate": ["run", "--data", "DATA"],
     "compare": ["run"],
+    "sweep": ["GRID", "DATA"],
+    "contest": ["DATA"],
     "predict": ["run", "file.csv"],
     "export": ["run", "out.pt2"],
+    "parameters": ["gru"],
 }
 WITH_VALUE = [
     (name, action.option_strings[0])
@@ -96,10 +113,16 @@ def no_work(practice_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setattr(integrity, "folder_checksums", begin)
         patch.setattr(original, "write_arrays", begin)
         patch.setattr(datasets, "atomic_folder", begin)
+        # One parser for all words of a command: making it takes longer than all the rest.
+        made = functools.cache(cli_words.make_parser)
+        patch.setattr(cli_words, "make_parser", lambda filled: made(tuple(filled)))
         # Before the model is made, which may be as large as the memory.
         patch.setattr(training, "seed_everything", begin)
         patch.setattr(checkpoint, "read_checkpoint", begin)
         patch.setattr(predictions.Predictions, "read", begin)
+        patch.setattr(pooled.Pooled, "open", begin)
+        patch.setattr(cli_parameters, "print_layers", begin)
+        patch.setattr(cli_parameters, "print_models", begin)
         yield here
 
 
@@ -136,7 +159,8 @@ def assert_usable(value: object) -> None:
 
 
 def filled(name: str, practice_root: Path) -> list[str]:
-    return [str(practice_root) if word == "DATA" else word for word in NEEDED[name]]
+    known = {"DATA": str(practice_root), "GRID": str(GRID)}
+    return [known.get(word, word) for word in NEEDED[name]]
 
 
 @pytest.mark.parametrize(("name", "flag"), WITH_VALUE)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ecgcourse import interactive
+from ecgcourse import interactive, models, try_it
 from ecgcourse.errors import DataError, SettingError
 
 X = np.random.default_rng(0).random((2, 3, 1000)).astype(np.float32)
@@ -50,6 +50,25 @@ def test_the_same_signals_give_the_same_page():
 
 def test_the_page_names_no_server():
     assert not re.search(r"https?://|//\w+\.|\b(src|href)=|@import|url\(", interactive.pixel_explorer(X).source)
+
+
+def test_the_page_has_the_browser_refuse_every_server():
+    (policy,) = re.findall(
+        r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', interactive.beat_morph().source
+    )
+    assert dict(part.split(" ", 1) for part in policy.split("; ")) == {
+        "default-src": "'none'",
+        "script-src": "'unsafe-inline'",
+        "style-src": "'unsafe-inline'",
+        "form-action": "'none'",
+    }
+
+
+@pytest.mark.parametrize("name", ["resnet1d", "gru"])
+def test_a_network_that_the_page_cannot_compute(name):
+    """One that is fed millivolts, and one that is no residual network."""
+    with pytest.raises(SettingError, match="the page computes a ResNet1d of z-scored crops"):
+        try_it.network(models.create(name))
 
 
 def test_its_name_is_all_that_a_terminal_shows():

@@ -33,6 +33,30 @@ def test_confusion_equals_the_hand_worked_table():
     np.testing.assert_array_equal(table, TABLE)
 
 
+# Six records; the third and the last have nothing, the fourth is told nothing.
+HAS = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0]]
+SAID = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1]]
+
+
+def test_none_of_the_classes_is_counted_as_by_hand():
+    assert metrics.with_none(HAS)[:, 3].tolist() == [0, 0, 1, 0, 0, 1]
+    # Found: the third. Missed: the last. Falsely told nothing: the fourth. Rightly not: the other three.
+    table = metrics.confusion(metrics.with_none(HAS), metrics.with_none(SAID))
+    np.testing.assert_array_equal(table, [*metrics.confusion(HAS, SAID), [1, 1, 1, 3]])
+    # The fifth record is told 2 for its 2, which is right, and stands in the row of its 0 too.
+    expected = [[1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1], [1, 0, 1, 1]]
+    np.testing.assert_array_equal(metrics.cross_table(HAS, SAID), expected)
+    assert metrics.cross_table(HAS, SAID).diagonal().tolist() == table[:, 0].tolist()
+
+
+def test_where_each_record_has_one_class_the_cross_table_is_scikit_learns_matrix():
+    rng = np.random.default_rng(0)
+    true, said = rng.integers(4, size=(2, 200))
+    # The fourth is none of the other three.
+    one_hot = np.eye(4, dtype=int)[:, :3]
+    np.testing.assert_array_equal(metrics.cross_table(one_hot[true], one_hot[said]), sk.confusion_matrix(true, said))
+
+
 def test_rates_equal_the_hand_worked_fractions():
     np.testing.assert_allclose(metrics.sensitivity(TABLE), [2 / 3, 1, 0, 3 / 5])
     np.testing.assert_allclose(metrics.specificity(TABLE), [2 / 3, 1, 0, 0])

@@ -24,6 +24,8 @@ SMALL = {
     "alexnet_attention": {"filters": 2, "image_size": 67},
     "cnn": {"filters": 2, "hidden": 8, "image_size": 32},
     "cnn1d": {"filters": 4},
+    "cnn_gru": {"hidden": 8},
+    "cnn_lstm": {"hidden": 8},
     "compact": {"filters": 2, "image_size": 32},
     "compact_differences": {"filters": 2, "image_size": 32},
     "early_fusion": {"signal_settings": {"hidden": 8}, "image_settings": {"filters": 2}, "hidden": 8, "image_size": 67},
@@ -41,6 +43,7 @@ SMALL = {
     "mobilenet": {"filters": 8, "image_size": 64},
     "resnet": {"filters": 2, "image_size": 64},
     "resnet1d": {"filters": 4},
+    "rnn": {"hidden": 8},
     "vgg": {"depth": 11, "filters": 2, "hidden": 16, "image_size": 32},
 }
 
@@ -67,7 +70,7 @@ def batch(model: nn.Module, n_records: int = 4) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     size, leads = (model.settings.get(name, 1) for name in ("image_size", "leads"))
     channels = model.settings.get("in_channels", leads)
-    shapes = {"signals": (n_records, leads, 32), "images": (n_records, channels, size, size)}
+    shapes = {"signals": (n_records, leads, 48), "images": (n_records, channels, size, size)}
     return [torch.rand(shapes[kind], generator=generator) for kind in model.inputs]
 
 
@@ -129,7 +132,7 @@ def test_a_few_steps_move_every_weight_and_lower_the_loss(name):
 def test_every_model_takes_its_default_shape(name):
     with torch.device("meta"):
         model = models.create(name).eval()
-        shapes = {"signals": (2, 3, 32), "images": (2, 9, 256, 256)}
+        shapes = {"signals": (2, 3, 40), "images": (2, 9, 256, 256)}
         if name == "compact_differences":
             shapes["images"] = (2, 3, 64, 64)
         inputs = [torch.empty(shapes[kind]) for kind in models.inputs(name)]
@@ -177,7 +180,7 @@ def test_images_of_another_shape_are_refused(name):
 @pytest.mark.parametrize("name", [name for name in models.names() if "signals" in models.inputs(name)])
 def test_signals_of_another_shape_are_refused(name):
     model = small(name).eval()
-    for shape in [(2, 12, 32), (3, 32), (2, 32, 3), (2, 3, 0)]:
+    for shape in [(2, 12, 40), (3, 40), (2, 40, 3), (2, 3, 0)]:
         inputs = dict(zip(model.inputs, batch(model, 2), strict=True)) | {"signals": torch.zeros(shape)}
         with pytest.raises(DataError, match=r"signals of shape .*\(B, 3, T\)"):
             model(*inputs.values())
@@ -300,6 +303,7 @@ def test_weights_of_mobilenet():
     [
         ("resnet", {"depth": 18, "filters": 64}, 11_689_512),
         ("resnet", {"depth": 34, "filters": 64}, 21_797_672),
+        ("resnet", {"depth": 50, "filters": 64}, 25_557_032),
         ("vgg", {"depth": 11, "filters": 64}, 132_863_336),
         ("vgg", {"depth": 16, "filters": 64}, 138_357_544),
         ("mobilenet", {"filters": 32}, 3_504_872),
@@ -342,6 +346,11 @@ def test_weights_of_the_recurrent_networks():
 
     assert counted("gru") == recurrent(3, 3, 128, 3, 1) + linear(128, 4)
     assert counted("lstm") == recurrent(4, 3, 128, 2, 1) + linear(128, 4)
+    assert counted("rnn") == recurrent(1, 3, 128, 2, 1) + linear(128, 4)
+    assert counted("gru", attention=True) == counted("gru") + linear(128, 1)
+    convolutions = convolution(3, 6, 5) + convolution(6, 12, 5) + convolution(12, 24, 5)
+    for name, gates in (("cnn_lstm", 4), ("cnn_gru", 3)):
+        assert counted(name) == convolutions + recurrent(gates, 24, 128, 1, 1) + linear(128, 4)
     both_ways = counted("gru", layers=2, bidirectional=True, leads=12)
     assert both_ways == recurrent(3, 12, 128, 2, 2) + linear(256, 4)
 
@@ -440,7 +449,7 @@ def test_with_nothing_attended_to_alexnet_stays_alexnet():
     torch.testing.assert_close(attending(*images), plain(*images))
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "rnn"])
 def test_both_directions_have_read_the_whole_signal(name):
     model = small(name, bidirectional=True, layers=1)
     signals = batch(model)[0].requires_grad_()
@@ -449,10 +458,27 @@ def test_both_directions_have_read_the_whole_signal(name):
         assert (reached[..., [0, -1]] != 0).all()
 
 
-@pytest.mark.parametrize("name", ["cnn1d", "resnet1d", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["cnn1d", "resnet1d", "gru", "lstm", "rnn"])
 def test_signals_of_any_length(name):
     model = small(name).eval()
     assert all(model(torch.rand(2, 3, length)).shape == (2, 4) for length in (16, 250, 1001))
+
+
+@pytest.mark.parametrize("name", ["cnn_gru", "cnn_lstm"])
+def test_before_the_recurrent_layer_time_stays_time(name):
+    model, signals = small(name).eval(), torch.rand(1, 3, 140)
+    late, other_lead = signals.clone(), signals.clone()
+    late[..., 40:] += 1
+    other_lead[:, 1] += 1
+    # What the first steps read: only the beginning of the signal, of all leads.
+    first = [model.features(each)[..., :1] for each in (signals, late, other_lead)]
+    torch.testing.assert_close(first[1], first[0], rtol=0, atol=0)
+    assert not torch.allclose(first[2], first[0])
+    states, _ = model.rnn(model.features(signals).transpose(1, 2))
+    torch.testing.assert_close(model.embed(signals), states[:, -1])
+    with pytest.raises(DataError, match="at least 36 samples"):
+        model(signals[..., :35])
+    assert model(signals[..., :36]).shape == (1, 4)
 
 
 def test_millivolts_count_for_the_residual_network():
@@ -474,9 +500,13 @@ def test_millivolts_count_for_the_residual_network():
         ({"name": "alexnet_attention", "filters": -1}, "filters=-1"),
         ({"name": "cnn", "image_size": 11}, "from 12"),
         ({"name": "cnn", "hidden": 0}, "hidden=0"),
-        ({"name": "resnet", "depth": 50}, "18 or 34"),
+        ({"name": "resnet", "depth": 101}, "18 or 34 or 50"),
+        ({"name": "resnet", "bias": 1}, "bias=1"),
+        ({"name": "alexnet_attention", "softmax_over": "values"}, "'keys' or 'queries'"),
+        ({"name": "cnn_lstm", "mixed_axes": "yes"}, "mixed_axes='yes'"),
+        ({"name": "rnn", "attention": None}, "attention=None"),
         ({"name": "resnet", "image_size": 31}, "from 32"),
-        ({"name": "vgg", "depth": 19}, "11 or 16"),
+        ({"name": "vgg", "depth": 19}, "10 or 11 or 16"),
         ({"name": "vgg", "dropout": "much"}, "dropout='much'"),
         ({"name": "mobilenet", "filters": True}, "filters=True"),
         ({"name": "compact", "head_dropout": -0.1}, "head_dropout=-0.1"),

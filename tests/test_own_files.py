@@ -348,6 +348,32 @@ def test_damaged_wfdb(tmp_path, x):
     fails("put the header, rec.hea, beside it", tmp_path / "rec.dat")
 
 
+def test_a_changed_byte_is_told_by_the_checksum(tmp_path, x):
+    """wfdb writes the sums; what it reads is handed on all the same, with one warning for all leads and segments."""
+    path = write_wfdb(tmp_path, x[:3], leads=("I", "II", "V2"))
+    (tmp_path / "multi.hea").write_text(f"multi/1 3 {FS} {N}\nrec {N}\n")
+    own_files.read(path)
+    data = bytearray(path.with_suffix(".dat").read_bytes())
+    # Frames of three leads, two bytes each: lead II of the hundredth, and V2 of the next.
+    data[6 * 100 + 2] ^= 1
+    data[6 * 101 + 5] ^= 64
+    path.with_suffix(".dat").write_bytes(data)
+    for each in (path, tmp_path / "multi.hea"):
+        with pytest.warns(EcgCourseWarning) as caught:
+            ecg = own_files.read(each)
+        (message,) = (str(one.message) for one in caught)
+        assert message.startswith(f"{path}: the samples of lead II, V2 don't add up to the checksum")
+        np.testing.assert_array_equal(ecg.signal, wfdb.rdrecord(str(path.with_suffix(""))).p_signal.T)
+    # Sums that nobody worked out are no reason to warn.
+    path.write_text(
+        "\n".join(
+            f"{line.rsplit(' ', 3)[0]} 0 0 {line.split()[-1]}" if ".dat" in line else line
+            for line in path.read_text().splitlines()
+        )
+    )
+    own_files.read(path)
+
+
 def real(root, rate):
     folder = root / f"records{rate}"
     return sorted(folder.rglob("*.hea"))[::7]

@@ -18,7 +18,7 @@ from ecgcourse.recipe import Recipe, SignalRecipe, Task
 from ecgcourse.records.ptbxl import CLASSES, FOLDS, LEADS
 
 SIGNALS = Recipe(signals=SignalRecipe(leads=LEADS))
-QUICK = ["--model", "cnn1d", "--leads", "12", "--epochs", "2", "--batch-size", "16", "--device", "cpu"]
+QUICK = "--model cnn1d --filters 4 --leads 12 --epochs 2 --batch-size 16 --device cpu".split()
 
 
 def command(*words: object) -> int:

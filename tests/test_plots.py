@@ -85,33 +85,21 @@ def legend(ax):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_returns_a_figure_and_leaves_none_open(name):
+def test_a_figure_clips_no_text_leaves_none_open_and_looks_the_same_in_any_style(name):
     own = plt.figure()
     try:
-        assert isinstance(FIGURES[name](), Figure)
-        assert plt.get_fignums() == [own.number]
+        figure = FIGURES[name]()
+        assert isinstance(figure, Figure) and plt.get_fignums() == [own.number]
     finally:
         plt.close(own)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_can_be_saved_and_clips_no_text(name):
-    figure = FIGURES[name]()
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    assert file.getvalue().startswith(b"\x89PNG")
+    plain = io.BytesIO()
+    figure.savefig(plain, format="rgba")
     across, up = figure.get_size_inches() * figure.dpi
     for ax in figure.axes:
         for label in (ax.title, ax.xaxis.label, ax.yaxis.label):
             if label.get_text():
                 box = label.get_window_extent()
                 assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= across and box.y1 <= up, label.get_text()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_looks_the_same_in_any_style(name):
-    plain = io.BytesIO()
-    FIGURES[name]().savefig(plain, format="rgba")
     with plt.style.context(["dark_background", {"font.size": 20, "lines.linewidth": 5}]):
         figure = FIGURES[name]()
     styled = io.BytesIO()
@@ -469,7 +457,7 @@ def test_confusion_tables_bad_table(table, message):
         plots.confusion_tables(table)
 
 
-@pytest.mark.parametrize("n_classes", [1, 5, 20, 71])
+@pytest.mark.parametrize("n_classes", [1, 5, 71])
 def test_any_number_of_classes_is_drawn_with_its_names(n_classes):
     y_true, y_prob = many(n_classes)
     table = metrics.confusion(y_true, y_prob >= 0.5)

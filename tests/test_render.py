@@ -1,6 +1,8 @@
 """`render` against the definition in `fields`, which `test_fields` holds against pyts and OpenCV."""
 
+import functools
 import importlib
+import json
 import multiprocessing
 import os
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from ecgcourse import fields, fused, ptbxl, render, signals
-from ecgcourse.errors import DataError, SettingError
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -46,9 +48,20 @@ def render_by(request):
     return run
 
 
-@pytest.fixture
-def x(root):
+def twelve(root):
     return signals.preprocess(ptbxl.read_signals(root, ptbxl.read_table(root).iloc[:12]))
+
+
+@pytest.fixture(scope="module")
+def x(practice_root):
+    return twelve(practice_root)
+
+
+@pytest.fixture(scope="module")
+def x_and_images(root):
+    """Twelve practice or real records, and what `fields` and OpenCV make of them."""
+    x = twelve(root)
+    return x, np.stack([by_opencv(record) for record in x])
 
 
 def by_opencv(x, size=256):
@@ -68,10 +81,12 @@ def agree(images, reference):
     assert (difference == 0).mean() >= 0.999
 
 
-def test_every_pixel_is_that_of_fields_and_opencv(x, render_by):
+def test_every_pixel_is_that_of_fields_and_opencv(x_and_images, render_by):
+    # The interpreter is slow.
+    x, expected = (each[: 3 if render_by.is_interpreted else None] for each in x_and_images)
     images = render_by(torch.from_numpy(x)).numpy()
     assert images.shape == (len(x), 9, 256, 256) and images.dtype == np.uint8
-    agree(images, np.stack([by_opencv(record) for record in x]))
+    agree(images, expected)
 
 
 def test_every_pixel_of_every_real_record(real_root):
@@ -81,25 +96,13 @@ def test_every_pixel_of_every_real_record(real_root):
         agree(images, by_opencv(record))
 
 
-@pytest.mark.parametrize(
-    ("leads", "length", "size", "bins"),
-    [
-        (1, 300, 64, 10),
-        (12, 100, 17, 10),
-        (2, 50, 128, 8),
-        (3, 1, 8, 2),
-        (1, 2, 3, 16),
-        (3, 5000, 256, 7),
-        (2, 90, 1, 3),
-    ],
-)
-@pytest.mark.parametrize("mtf_white", [5.0, 1.0])
-def test_any_length_size_leads_and_bins(render_by, leads, length, size, bins, mtf_white):
-    walks = np.random.default_rng(length).normal(size=(3, leads, length)).cumsum(-1)
+@functools.cache
+def walks_and_images(records, leads, length, size, bins, mtf_white):
+    """Random walks scaled to [0, 1], and what `fields` makes of them; the same for each way to render."""
+    walks = np.random.default_rng(length).normal(size=(records, leads, length)).cumsum(-1)
     x = (walks - walks.min(-1, keepdims=True)) / np.maximum(np.ptp(walks, axis=-1, keepdims=True), 1e-9)
     # In float32, as signals come: a float64 sample beside the edge of a bin would fall into another one.
     x = x.astype(np.float32)
-    images = render_by(torch.from_numpy(x), size, bins, mtf_white).numpy()
     reference = [
         [
             fields.resize((fields.gramian_angular(lead) + 1) / 2, size),
@@ -108,7 +111,24 @@ def test_any_length_size_leads_and_bins(render_by, leads, length, size, bins, mt
         ]
         for lead in x.reshape(-1, length)
     ]
-    reference = (np.stack(reference) * 255).astype(np.uint8).reshape(images.shape)
+    return x, (np.stack(reference) * 255).astype(np.uint8).reshape(records, 3 * leads, size, size)
+
+
+@pytest.mark.parametrize(
+    ("records", "leads", "length", "size", "bins", "mtf_white"),
+    [
+        (3, 1, 300, 64, 10, 5.0),
+        (2, 12, 100, 17, 10, 1.0),
+        (3, 2, 50, 128, 8, 1.0),
+        (3, 3, 1, 8, 2, 5.0),
+        (3, 1, 2, 3, 16, 1.0),
+        (1, 2, 5000, 256, 7, 5.0),
+        (3, 2, 90, 1, 3, 1.0),
+    ],
+)
+def test_any_length_size_leads_and_bins(render_by, records, leads, length, size, bins, mtf_white):
+    x, reference = walks_and_images(records, leads, length, size, bins, mtf_white)
+    images = render_by(torch.from_numpy(x), size, bins, mtf_white).numpy()
     difference = np.abs(images.astype(int) - reference)
     assert difference.max() <= 1
     assert (difference == 0).mean() >= 0.995
@@ -131,7 +151,7 @@ def test_a_batch_of_several_workspaces_is_the_same(render_by, monkeypatch, x):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_floats_are_the_grey_levels_over_255(render_by, x, dtype, memory_format):
-    some = torch.from_numpy(x[:2])
+    some = torch.from_numpy(x[:1, :2])
     images = render_by(some, 70, dtype=dtype, memory_format=memory_format)
     assert images.dtype == dtype and images.is_contiguous(memory_format=memory_format)
     assert_divided(images, render_by(some, 70), render_by.is_interpreted)
@@ -163,35 +183,78 @@ def test_in_half_precision_a_product_is_the_quotient(dtype):
     assert torch.equal((levels * (1 / 255)).to(dtype), (levels / 255).to(dtype))
 
 
-COMPILE_FOR_GPU = """
+COMPILE_FOR_GPUS = """
+import json
 import sys
 from triton import compiler
 from triton.backends.compiler import GPUTarget
 from ecgcourse import fused_gpu
 
-pointers = {"weight": "*fp32", "curves": "*fp32", "numbers": "*i32", "rows": "*fp32", "images": sys.argv[1]}
-strides = {"record_stride": "i32", "channel_stride": "i32", "row_stride": "i32"}
-constants = {"column_stride": 1, "BINS": 10, "ROWS": fused_gpu.ROWS, "COLUMNS": fused_gpu.COLUMNS}
-types = pointers | {"n_leads": "i32", "size": "i32"} | strides | dict.fromkeys(constants, "constexpr")
-kernel = fused_gpu._draw
-types = {name: types[name] for name in kernel.arg_names}
-aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in (*pointers, "size", *strides)}
-source = compiler.ASTSource(kernel, types, constants, aligned)
-print(compiler.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"])
+
+def compiled(kernel, pointers, numbers, constants, capability):
+    types = pointers | dict.fromkeys(numbers, "i32") | {"mtf_white": "fp32"} | dict.fromkeys(constants, "constexpr")
+    types = {name: types[name] for name in kernel.arg_names}
+    sixteens = [name for name in (*pointers, *numbers) if name not in ("n_leads", "length")]
+    aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in sixteens}
+    source = compiler.ASTSource(kernel, types, constants, aligned)
+    made = compiler.compile(source, target=GPUTarget("cuda", capability, 32)).asm
+    # Assembled for the card, too, by the assembler that comes with Triton.
+    assert len(made["cubin"]) > 1000
+    return made["ptx"]
+
+
+floats, whole = ("weight", "edges", "curves", "levels", "rows", "x"), ("first", "second", "numbers")
+prepared = dict.fromkeys(floats, "*fp32") | dict.fromkeys(whole, "*i32")
+read = {name: prepared[name] for name in ("weight", "curves", "numbers", "rows")}
+tables = {"BINS": 10, "BIN_BLOCK": 16, "SAMPLES": fused_gpu.SAMPLES, "PIXELS": fused_gpu.COLUMNS}
+tiles = {"column_stride": 1, "BINS": 10, "ROWS": fused_gpu.ROWS, "COLUMNS": fused_gpu.COLUMNS}
+numbers = ["n_leads", "size", "record_stride", "channel_stride", "row_stride"]
+found = []
+for capability, kind in json.loads(sys.argv[1]):
+    compiled(fused_gpu._prepare, prepared, ["length", "size"], tables, capability)
+    found.append(compiled(fused_gpu._draw, read | {"images": kind}, numbers, tiles, capability))
+print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize(("kind", "bytes_a_pixel"), [("*u8", 1), ("*bf16", 2)])
-def test_the_kernels_compile_for_a_gpu_and_write_sixteen_bytes_at_once(kernels, kind, bytes_a_pixel):
-    """For an H100, which compiling needs none of; with the types that a launch at 256 pixels would give."""
+def test_the_kernels_compile_for_gpus_and_write_sixteen_bytes_at_once(kernels):
+    """For a T4, an A100 and an H100, which compiling needs none of; with the types of a launch at 256 pixels."""
+    cards, bytes_a_pixel = [(75, "*fp16"), (80, "*bf16"), (90, "*bf16"), (90, "*u8")], [2, 2, 2, 1]
     surroundings = os.environ | {"TRITON_INTERPRET": "0"}
-    command = [sys.executable, "-W", "ignore", "-c", COMPILE_FOR_GPU, kind]
+    command = [sys.executable, "-W", "ignore", "-c", COMPILE_FOR_GPUS, json.dumps(cards)]
     done = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
     assert done.returncode == 0, done.stderr
-    stores = [line for line in done.stdout.splitlines() if "st.global" in line]
-    assert all(".v4.b32" in line for line in stores)
-    # Four warps of 32 threads share the three images' pixels.
-    assert len(stores) == kernels.ROWS * kernels.COLUMNS * 3 // (4 * 32) * bytes_a_pixel // 16
+    for (capability, _), n_bytes, ptx in zip(cards, bytes_a_pixel, json.loads(done.stdout), strict=True):
+        assert f".target sm_{capability}" in ptx
+        stores = [line for line in ptx.splitlines() if "st.global" in line]
+        assert all(".v4.b32" in line for line in stores)
+        # Four warps of 32 threads share the three images' pixels.
+        assert len(stores) == kernels.ROWS * kernels.COLUMNS * 3 // (4 * 32) * n_bytes // 16
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["_prepare", "_draw"])
+def test_where_a_kernel_fails_torch_takes_over_with_one_warning(kernels, name, monkeypatch, x):
+    """Whichever of the two, and whatever it raises, which is something else for each card and version."""
+    launches, some = [], torch.from_numpy(x[:3])
+
+    class Failing:
+        def __getitem__(self, grid):
+            launches.append(grid)
+            raise RuntimeError("PTX was compiled with an unsupported toolchain.\nMore of it.")
+
+    monkeypatch.setattr(kernels, name, Failing())
+    monkeypatch.setattr(render, "_TRITON_FAILED", [])
+    settings = fields.taps(x.shape[-1], 40), fields.bin_edges(10)
+    images, again = (torch.zeros((3, 9, 40, 40), dtype=torch.uint8) for _ in range(2))
+    with pytest.warns(
+        EcgCourseWarning, match=r"kernels.*\(RuntimeError: PTX was.*toolchain.\); images are made by torch"
+    ):
+        render._fill_on_gpu(some, *settings, images, 5.0)
+    render._fill_on_gpu(some, *settings, again, 5.0)
+    assert len(launches) == 1
+    agree(images.numpy(), render.render(x[:3], 40))
+    assert torch.equal(images, again)
 
 
 def test_numpy_in_numpy_out_torch_in_torch_out(x):
@@ -267,9 +330,10 @@ def test_no_records_give_no_images():
 
 
 def test_the_number_of_threads_changes_nothing(x):
-    many = render.render(x)
     threads = torch.get_num_threads()
     try:
+        torch.set_num_threads(4)
+        many = render.render(x)
         torch.set_num_threads(1)
         assert fused.n_threads() == 1
         np.testing.assert_array_equal(render.render(x), many)
@@ -278,9 +342,10 @@ def test_the_number_of_threads_changes_nothing(x):
 
 
 def test_several_threads_may_render_at_once(x):
+    expected = render.render(x)
     with ThreadPoolExecutor(4) as pool:
         for images in pool.map(render.render, [x] * 8):
-            np.testing.assert_array_equal(images, render.render(x))
+            np.testing.assert_array_equal(images, expected)
 
 
 def _render_in_child(x, queue):

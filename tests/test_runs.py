@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from ecgcourse import datasets, models, runs, training
+from ecgcourse import datasets, models, optimization, runs, training
 from ecgcourse.cli import main
 from ecgcourse.errors import CheckpointError, DataError, SettingError
 from ecgcourse.learning.training import TrainConfig
@@ -134,22 +134,16 @@ def die() -> None:
 def test_killed_at_any_moment_a_run_comes_to_the_same_bits(practice_root: Path, tmp_path: Path):
     """Real processes and kills, some of which hit a file that is being written."""
     assert main(["images", str(practice_root), str(tmp_path / "data"), "--partition", "all", "--size", str(SIZE)]) == 0
-    plans = {"undisturbed": (0, 0), "epochs": (0, 10), "steps": (1, 10), "some steps": (3, 10)}
-    script = [sys.executable, str(TESTS / "killed_training.py"), str(tmp_path / "data")]
+    # After so many steps each writes a checkpoint; 0 is after each epoch.
+    plans = {"undisturbed": "0:0", "epochs": "0:10", "steps": "1:10", "some steps": "3:10"}
+    script = [sys.executable, str(TESTS / "killed_training.py"), str(tmp_path), "5"]
     surroundings = os.environ | {"PYTHONPATH": str(TESTS.parent)}
-    processes = {
-        name: subprocess.Popen(
-            [*script, str(tmp_path / name), str(every), str(kills), "5"],
-            env=surroundings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, (every, kills) in plans.items()
-    }
-    outputs = {name: process.communicate(timeout=120) for name, process in processes.items()}
-    assert all(process.returncode == 0 for process in processes.values()), outputs
-    counts = np.array([[int(word) for word in output.split()] for output, _ in outputs.values()])
+    words = [f"{name}:{plan}" for name, plan in plans.items()]
+    ended = subprocess.run(
+        [*script, *words], env=surroundings, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    counts = np.array([[int(word) for word in line.split()] for line in ended.stdout.splitlines()])
     assert counts[:, 0].sum() == 30 and counts[:, 1].sum() >= 1
     expected = tmp_path / "undisturbed" / "0"
     for name in ("epochs", "steps", "some steps"):
@@ -201,18 +195,24 @@ def test_a_run_that_has_ended_can_go_on_for_more_epochs(whole: Path, tmp_path: P
     assert [start["epochs_done"] for start in runs.process_starts(tmp_path)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("more", [{}, {"precision": "float16", "accumulate": 3, "clip_norm": 0.1}], ids=["", "float16"])
 def test_crops_and_a_cycle_of_rates_without_validation_come_to_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    more: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """In float16 with a first scale so large that some steps are skipped; each epoch has a group of one batch, too."""
+    monkeypatch.setattr(optimization, "FIRST_SCALE", 2.0**22)
     crops = datasets.RenderedImages(TRAIN.signals, TRAIN.labels, SIZE, recipe=datasets.ImageRecipe(crop=20))
     settings = {"train": crops, "val": None, "schedule": "one_cycle", "ema_decay": 0.9, "checkpoint_every": 1}
-    settings |= {"roll": True}
-    fit(tmp_path / "whole", **settings)
+    settings |= {"roll": True} | more
+    history, _ = fit(tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
-        interrupt(patch, "_logits", STEPS + 3, die)
+        interrupt(patch, "_logits", STEPS + 4, die)
         with pytest.raises(Killed):
             fit(tmp_path / "cut", **settings)
-    assert len(runs.read_progress(tmp_path / "cut" / runs.LAST)["losses"]) == 2
+    saved = runs.read_progress(tmp_path / "cut" / runs.LAST)
+    assert len(saved["losses"]) == 3
+    if more:
+        assert saved["skipped"] and sum(row["skipped_steps"] for row in history.rows) > saved["skipped"]
     fit(tmp_path / "cut", resume=True, **settings)
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
     with pytest.raises(SettingError, match="epochs"):

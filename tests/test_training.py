@@ -301,7 +301,9 @@ def test_the_configuration_can_be_read_back(tmp_path: Path):
     config = a_config(out=tmp_path / "deep" / "run", weight_decay=0.01)
     training.fit(a_model(), a_dataset(), a_dataset(), config)
     content = json.loads((tmp_path / "deep" / "run" / "config.json").read_text())
-    assert TrainConfig.from_dict(content["training"]).to_dict() == config.to_dict()
+    # Of what was left to the device, config.json has what was chosen.
+    chosen = {"precision": "float32", "channels_last": True}
+    assert TrainConfig.from_dict(content["training"]).to_dict() == config.to_dict() | chosen
     assert models.create(**content["model"]).settings == a_model().settings
 
 
@@ -433,12 +435,24 @@ def test_each_part_of_the_model_keeps_its_mode(mode: bool):
         ("positive_weights", ()),
         ("positive_weights", (1, 1, 1, 0)),
         ("schedule", "x"),
+        ("accumulate", 0),
+        ("clip_norm", -1),
+        ("clip_norm", float("nan")),
+        ("warmup_epochs", -0.5),
+        ("precision", "half"),
+        ("channels_last", "yes"),
+        ("tensorboard", None),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named(name: str, value: object):
     with pytest.raises(SettingError) as caught:
         TrainConfig(**{name: value})
     assert str(caught.value).startswith(f"{name}={value!r} isn't allowed; it must be ")
+
+
+def test_a_warm_up_before_a_cycle_of_rates_is_refused():
+    with pytest.raises(SettingError, match="warmup_epochs=1 isn't allowed.*one_cycle"):
+        TrainConfig(schedule="one_cycle", warmup_epochs=1)
 
 
 def test_a_setting_that_does_not_exist_is_named_with_the_nearest():

@@ -26,16 +26,21 @@ from ecgcourse.learning.metrics import (
     check_pair,
     check_thresholds,
     confusion,
+    cross_table,
     decide,
     f1,
     fit_thresholds,
     names_of,
     sensitivity,
     specificity,
+    with_none,
 )
 from ecgcourse.recipe import Task
 
 __all__ = ["METRICS", "Report", "apply_thresholds", "confusion", "fit_thresholds", "report"]
+
+NONE = "none of these"
+"""What the row of records is called that have none of the classes."""
 
 METRICS = ("sensitivity", "specificity", "accuracy", "f1", "auroc", "average_precision")
 
@@ -70,6 +75,11 @@ class Report:
         Number of resamples behind the intervals.
     matrix : (K, K) int64 or None
         In a multiclass task how many records of each class (row) were taken for each class (column).
+    none : (4,) int64 or None
+        TP, FN, FP and TN of having none of the classes; None in a multiclass task, where each record has one.
+    cross : (K + 1, K + 1) int64 or None
+        How many records with each class (row) were predicted each class (column), last: none. See
+        :func:`ecgcourse.learning.metrics.cross_table`; None in a multiclass task, which has `matrix`.
     n_patients : int or None
         Of how many patients the records are; None where nobody told.
     notes : tuple of str
@@ -87,6 +97,8 @@ class Report:
     high: pd.DataFrame
     n_bootstrap: int
     matrix: NDArray[np.int64] | None = None
+    none: NDArray[np.int64] | None = None
+    cross: NDArray[np.int64] | None = None
     n_patients: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -123,6 +135,11 @@ class Report:
         if self.matrix is not None:
             found["matrix"] = self._by_class(self._by_class(row) for row in self.matrix.tolist())
             found["overall_accuracy"] = self.overall_accuracy
+        if self.none is not None:
+            found["none"] = dict(zip(COLUMNS, self.none.tolist(), strict=True))
+            names = (*self.classes, NONE)
+            rows = (dict(zip(names, row, strict=True)) for row in self.cross.tolist())
+            found["cross_table"] = dict(zip(names, rows, strict=True))
         return found
 
     def __str__(self) -> str:
@@ -165,11 +182,12 @@ class Report:
     def _count_lines(self) -> list[str]:
         if self.thresholds is None:
             return _table_lines(COLUMNS, list(zip(self.classes, self.confusion.astype(str), strict=True)), 8)
-        line = f"{{:<{_label_width(self.classes)}}}{{:>10}}{{:>8}}{{:>8}}{{:>8}}{{:>8}}".format
+        line = f"{{:<{_label_width([*self.classes, NONE])}}}{{:>10}}{{:>8}}{{:>8}}{{:>8}}{{:>8}}".format
         rows = zip(self.classes, self.thresholds, self.confusion.tolist(), strict=True)
         return [
             line("", "threshold", *COLUMNS),
             *(line(name, f"{threshold:.3f}", *counts) for name, threshold, counts in rows),
+            line(NONE, "", *self.none.tolist()),
         ]
 
     def _metric_lines(self) -> list[str]:
@@ -257,6 +275,8 @@ def report(
         high=_as_frame(high, names),
         n_bootstrap=int(n_bootstrap),
         matrix=y_true.T @ y_pred if multiclass else None,
+        cross=None if multiclass else cross_table(y_true, y_pred),
+        none=None if multiclass else confusion(with_none(y_true), with_none(y_pred))[-1],
         n_patients=None if groups is None else len(np.unique(groups)),
         notes=_notes(y_true, names, groups, drawn),
     )

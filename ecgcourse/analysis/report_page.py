@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ecgcourse.analysis import baselines, calibration, comparison, decisions, plots, subgroups
 from ecgcourse.analysis.answers import NO_DEVICE
-from ecgcourse.analysis.evaluation import METRICS, Report
+from ecgcourse.analysis.evaluation import METRICS, NONE, Report
 from ecgcourse.analysis.html_page import (
     NOT_DRAWN,
     Section,
@@ -28,11 +28,20 @@ from ecgcourse.analysis.html_page import (
 from ecgcourse.analysis.predictions import Predictions
 from ecgcourse.errors import EcgCourseError
 from ecgcourse.learning import metrics
+from ecgcourse.recipe import Task
 from ecgcourse.records import ptbxl
 
 COSTS = (1, 5, 20)
 """How much worse a missed diagnosis is than a false alarm, in the table of thresholds."""
 
+MOST_COLUMNS = 12
+"""Of a table of classes against classes; a wider one can't be read."""
+
+_COUNTS = "True and false positives and negatives at the first thresholds above"
+_CROSS = (
+    "Records that have a class (row) and for which another was predicted (column), at the same thresholds; a record is "
+    "in as many rows as it has classes"
+)
 _TITLES = {"auroc": "AUROC", "average_precision": "average precision", "f1": "F1"}
 
 
@@ -218,7 +227,22 @@ def _decided(predictions: Predictions, report: Report) -> Section:
     caption = (
         "Thresholds; below each sensitivity / specificity. Those from costs hold for calibrated probabilities only"
     )
-    return Section("decisions", "Decisions", [Table(caption, ("rule", *task.classes), rows), curve])
+    parts = [Table(caption, ("rule", *task.classes), rows), *_counted(task, report)]
+    return Section("decisions", "Decisions", [*parts, curve])
+
+
+def _counted(task: Task, report: Report) -> list[Table]:
+    """Right and wrong decisions of each class and of none, and which classes were said for which."""
+    names = (*task.classes, NONE)
+
+    def table(caption: str, heads: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
+        rows = [(name, *((count, "") for count in row)) for name, row in zip(names, counts, strict=True)]
+        return Table(caption, heads, rows)
+
+    made = [table(_COUNTS, ("class", *metrics.COLUMNS), [*report.confusion.tolist(), report.none.tolist()])]
+    if len(names) <= MOST_COLUMNS:
+        made.append(table(_CROSS, ("has", *names), report.cross.tolist()))
+    return made
 
 
 def _by_group(predictions: Predictions, report: Report, table: pd.DataFrame) -> Section:

@@ -31,6 +31,10 @@ QRS_WAVES = ("Q", "R", "S")
 FIRST_PEAK = 0.4
 """Time in s of an R peak of the beat morph; the others follow from the heart rate."""
 
+# The browser itself refuses whatever a page would ask for or send.
+_NOTHING_FROM_ELSEWHERE = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; form-action 'none'"
+)
 _LARGEST_SIDE = 512  # pixels; a browser computes every image anew when something is chosen
 
 
@@ -125,7 +129,7 @@ def pixel_explorer(
         "samples": [[_base64(lead) for lead in record] for record in x],
         "synthetic": synthetic,
     }
-    return _page("Pixel explorer", "explorer", numbers, height=820)
+    return make_page("Pixel explorer", "explorer", numbers, 820)
 
 
 def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: int = 256, bins: int = 10) -> Page:
@@ -175,7 +179,7 @@ def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: i
         "qrs": {"waves": QRS_WAVES, "duration": _qrs_duration(bells)},
         "sliders": _sliders(bells),
     }
-    return _page("Beat morph", "morph", numbers, height=620)
+    return make_page("Beat morph", "morph", numbers, 620)
 
 
 def _bells(lead: str) -> dict[str, dict[str, float]]:
@@ -210,18 +214,37 @@ def _sliders(bells: dict[str, dict[str, float]]) -> list[dict]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _page(title: str, name: str, numbers: dict, height: int) -> Page:
-    """Put a page together from its parts in the folder ``web``."""
+def make_page(title: str, name: str, numbers: dict, height: int, scripts: Sequence[str] = ()) -> Page:
+    """Put a page together from its parts in the folder ``web``.
+
+    Parameters
+    ----------
+    title : str
+    name : str
+        Of its own parts: ``NAME.html``, ``NAME.css`` and ``NAME.js``.
+    numbers : dict
+        What Python hands over, ready for `json.dump`.
+    height : int
+        As for :class:`Page`.
+    scripts : sequence of str
+        Further scripts that it needs, in their order.
+
+    Raises
+    ------
+    SettingError
+        The page would be larger than :data:`MAX_BYTES`.
+    """
     style = _part("page.css") + _part(f"{name}.css")
     # "<" ends a script wherever it stands; JSON may write it another way.
     data = json.dumps(numbers, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    scripts = [_part(part) for part in ("fields.js", "page.js", f"{name}.js")]
+    parts = [_part(part) for part in ("fields.js", "page.js", *scripts, f"{name}.js")]
     source = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_ELSEWHERE}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>\n{style}</style>\n</head>\n<body>\n{_part(f'{name}.html')}"
         f'<script type="application/json" id="data">{data}</script>\n'
-        + "".join(f"<script>\n{script}</script>\n" for script in scripts)
+        + "".join(f"<script>\n{script}</script>\n" for script in parts)
         + "</body>\n</html>\n"
     )
     if len(source.encode()) > MAX_BYTES:

@@ -10,13 +10,13 @@ Bilinear resizing is linear: an S×S image is ``R = A F Aᵀ``, where A (S×T) m
 :mod:`ecgcourse.images.fields` defines the same images the long way. Introduced in chapter 07.
 """
 
-from functools import cache
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
 import torch
 
-from ecgcourse.errors import DataError, SettingError, check_setting
+from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, check_setting, in_words
 from ecgcourse.images import fields, fused
 
 DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
@@ -26,6 +26,9 @@ DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 CHUNK_BYTES = 8 * 2**20
 # Records worked on at once where the algebra runs as torch operations, for the same reason.
 CHUNK = 8
+
+# The error that the kernels for a GPU ended with. They aren't tried again in this process: compiling takes seconds.
+_TRITON_FAILED: list[Exception] = []
 
 
 def render(
@@ -152,21 +155,33 @@ def _fill_tensor(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.
         _fill_on_cpu(x, taps, edges, images.numpy(), mtf_white)
     elif x.device.type == "cpu":
         _fill_and_convert(x, taps, edges, images, mtf_white)
-    elif x.device.type == "cuda" and x.dtype != torch.float64 and _can_use_triton(len(edges)):
-        from ecgcourse.images import fused_gpu
-
-        fused_gpu.fill(x.float().contiguous(), taps, edges, images, mtf_white)
+    elif x.device.type == "cuda" and x.dtype != torch.float64:
+        _fill_on_gpu(x, taps, edges, images, mtf_white)
     else:
         _fill_by_torch(x, taps, edges, images, mtf_white)
 
 
-@cache
-def _can_use_triton(bins: int) -> bool:
-    if find_spec("triton") is None:
-        return False
-    from ecgcourse.images import fused_gpu
+def _fill_on_gpu(x: torch.Tensor, taps: tuple, edges: np.ndarray, images: torch.Tensor, mtf_white: float) -> None:
+    """By Triton's kernels, or where they can't be had by torch, which is slower."""
+    if not _TRITON_FAILED and find_spec("triton") is not None:
+        try:
+            from ecgcourse.images import fused_gpu
 
-    return fused_gpu.can_fill(bins)
+            if fused_gpu.can_fill(len(edges)):
+                fused_gpu.fill(x.float().contiguous(), taps, edges, images, mtf_white)
+                return
+        except torch.cuda.OutOfMemoryError:
+            raise
+        # A compiler that is missing or too old for the card, a kernel that the card has no room for: of many kinds.
+        except Exception as error:
+            _TRITON_FAILED.append(error)
+            reason = f"{type(error).__name__}: {in_words(error)}"
+            warnings.warn(
+                f"the kernels for a GPU don't run here ({reason}); images are made by torch operations, more slowly",
+                EcgCourseWarning,
+                stacklevel=4,
+            )
+    _fill_by_torch(x, taps, edges, images, mtf_white)
 
 
 def _fill_on_cpu(

@@ -21,7 +21,7 @@ from ecgcourse.errors import (
     is_whole,
     shown,
 )
-from ecgcourse.records.ptbxl_names import LEADS
+from ecgcourse.records.ptbxl_names import ALL_LEADS, LEADS
 
 IMAGE_LEADS = ("I", "II", "V2")
 """The three leads whose images the course builds, after Narotamo et al. 2024."""
@@ -74,13 +74,20 @@ def bandpass(
         )
     from scipy import signal as scipy_signal  # not above: a second's import, which only filtering needs
 
-    sections = scipy_signal.butter(order, [low, high], "bandpass", fs=fs, output="sos")
+    parts = sections(fs, low, high, order)
     if not zero_phase:
-        return scipy_signal.sosfilt(sections, x, axis=-1)
+        return scipy_signal.sosfilt(parts, x, axis=-1)
     try:
-        return scipy_signal.sosfiltfilt(sections, x, axis=-1)
+        return scipy_signal.sosfiltfilt(parts, x, axis=-1)
     except ValueError as error:
         raise DataError(f"bandpass: {x.shape[-1]} samples are too few for zero_phase=True: {error}") from error
+
+
+def sections(fs: float, low: float = 1, high: float = 45, order: int = 2) -> np.ndarray:
+    """Second-order sections of the filter of :func:`bandpass`, (order, 6): b0, b1, b2, a0, a1, a2 of each."""
+    from scipy import signal as scipy_signal
+
+    return scipy_signal.butter(order, [low, high], "bandpass", fs=fs, output="sos")
 
 
 def resample(x: np.ndarray, fs: float, wanted: float) -> np.ndarray:
@@ -154,9 +161,11 @@ def select_leads(x: np.ndarray, leads: Sequence[str] = IMAGE_LEADS, given: Seque
             f"select_leads: x has shape {x.shape}, but (..., {len(given)}, T) is needed, one row per lead "
             f"({', '.join(map(str, given))})"
         )
-    unknown = [name for name in leads if name not in LEADS]
+    unknown = [name for name in leads if name not in ALL_LEADS]
     if unknown:
-        raise SettingError(f"select_leads: no lead is called {', '.join(unknown)}; the leads are {', '.join(LEADS)}")
+        raise SettingError(
+            f"select_leads: no lead is called {', '.join(unknown)}; the leads are {', '.join(ALL_LEADS)}"
+        )
     missing = [name for name in leads if name not in given]
     if missing:
         raise DataError(
@@ -262,6 +271,7 @@ def preprocess(
     zero_phase: bool = False,
     scaling: str = "min_max",
     given: Sequence[str] = LEADS,
+    filtered: bool = True,
 ) -> np.ndarray:
     """Choose leads, band-pass 1–45 Hz, scale: by default to [0, 1], the input of every image.
 
@@ -279,6 +289,8 @@ def preprocess(
         One of the functions of this module.
     given : sequence of str
         Names of the leads of ``x``, in their order.
+    filtered : bool
+        False leaves the band-pass out: for single beats, which are too short to be filtered.
 
     Returns
     -------
@@ -299,11 +311,11 @@ def preprocess(
     check_setting("preprocess", "scaling", scaling, scaling in SCALINGS, " or ".join(SCALINGS))
     chosen = select_leads(x, leads, given)
     _refuse_other_units(chosen)
-    filtered = bandpass(chosen, fs, zero_phase=zero_phase)
+    passed = bandpass(chosen, fs, zero_phase=zero_phase) if filtered else chosen
     # A constant that is not zero leaves the causal filter as a decaying step, which scaling would blow up
     # to a full-size wave that nobody's heart made.
     flat = np.ptp(chosen, axis=-1, keepdims=True) == 0
-    return SCALINGS[scaling](np.where(flat, 0, filtered)).astype(np.float32)
+    return SCALINGS[scaling](np.where(flat, 0, passed)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -323,6 +335,8 @@ class SignalRecipe:
     eval_crops : int
         Number V of crops whose logits are averaged when the network is asked. They lie at equal distances, from the
         first sample to the last; a single one lies in the middle.
+    filtered : bool
+        Band-pass before scaling; not for single beats, which are too short.
 
     Raises
     ------
@@ -335,6 +349,7 @@ class SignalRecipe:
     zero_phase: bool = False
     crop: int | None = None
     eval_crops: int = 1
+    filtered: bool = True
 
     def __post_init__(self):
         check_common(self, "signals", SCALINGS)
@@ -351,17 +366,19 @@ class SignalRecipe:
         DataError, SettingError
             As :func:`preprocess`.
         """
-        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given)
+        return preprocess(x, fs, self.leads, self.zero_phase, self.scaling, given, self.filtered)
 
 
 def check_common(recipe: object, part: str, scalings: Collection[str]) -> None:
-    """SettingError for a leads, scaling, zero_phase, crop or eval_crops that isn't allowed; leads become a tuple."""
+    """SettingError for a setting of both recipes that isn't allowed; leads become a tuple."""
     object.__setattr__(recipe, "leads", as_names(part, "leads", recipe.leads))
     leads, crop, crops = recipe.leads, recipe.crop, recipe.eval_crops
-    right = leads and set(leads) <= set(LEADS) and len(set(leads)) == len(leads)
-    check_setting(part, "leads", leads, right, f"some of {', '.join(LEADS)}, each once")
+    right = leads and set(leads) <= set(ALL_LEADS) and len(set(leads)) == len(leads)
+    check_setting(part, "leads", leads, right, f"some of {', '.join(ALL_LEADS)}, each once")
     check_setting(part, "scaling", recipe.scaling, recipe.scaling in tuple(scalings), " or ".join(scalings))
-    check_setting(part, "zero_phase", recipe.zero_phase, isinstance(recipe.zero_phase, bool), "True or False")
+    for name in ("zero_phase", "filtered"):
+        value = getattr(recipe, name)
+        check_setting(part, name, value, isinstance(value, bool), "True or False")
     check_setting(part, "crop", crop, crop is None or is_whole(crop, 2), "at least 2 samples, or None")
     right = is_whole(crops, 1) and (crop or crops == 1)
     check_setting(part, "eval_crops", crops, right, "at least 1, and 1 without a crop")

@@ -8,7 +8,7 @@ from dataclasses import InitVar, dataclass
 from ecgcourse.errors import EcgCourseWarning, check_name, check_setting, is_real, is_whole
 from ecgcourse.support import device
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle")
 FORMER = ("l2_decay", "average")
@@ -24,7 +24,13 @@ class TrainConfig:
     epochs : int
         Largest number of times the training set is gone through.
     batch_size : int
-        Records per step, B, of all processes together.
+        Records per batch, B, of all processes together.
+    accumulate : int
+        Gradient accumulation: batches whose gradients are added up before a step is taken, which is the step of
+        one batch of so many times the records; batch normalization still sees each batch alone.
+    clip_norm : float
+        Gradient clipping: shrink all gradients together to this Euclidean norm where theirs is larger; 0 never does.
+        Pascanu et al. 2013, arXiv:1211.5063.
     learning_rate : float
         Step size; adam and adamw want a smaller one than sgd, about 0.0001 for the AlexNet.
     optimizer : {"sgd", "adam", "adamw"}
@@ -38,6 +44,9 @@ class TrainConfig:
     schedule : {"constant", "one_cycle"}
         Whether the learning rate stays, or rises over the first 30 % of all steps and falls to nearly 0 at the last of
         `epochs`. Smith and Topin 2018, arXiv:1708.07120.
+    warmup_epochs : float
+        Warm-up: let a constant learning rate rise linearly over the steps of so many epochs, of which it may be a
+        part, too; 0 for none. Goyal et al. 2017, arXiv:1706.02677.
     weight_decay : float
         Pull of every weight towards zero: sgd and adam add this times the weight to each gradient, adamw takes this
         times the weight and the learning rate off the weight itself.
@@ -49,10 +58,14 @@ class TrainConfig:
         Where to calculate: auto (the first of cuda, mps and cpu that is there), cpu, mps, cuda or cuda:1.
     workers : int
         Processes that prepare batches; 0 prepares them in this process. The result is the same.
-    precision : {"float32", "bfloat16"}
-        What convolutions and matrix products are calculated in. Weights, losses and steps stay float32.
-        bfloat16 has 8 significant bits; how much faster it is depends on the hardware. An x86 processor without
-        AVX-512 emulates it, many times more slowly than float32, and :func:`fit` warns.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        What convolutions and matrix products are calculated in. Weights, losses and steps stay float32. auto goes by
+        the device, see :func:`ecgcourse.learning.hardware.pick_precision`; a run that goes on keeps what it began with.
+        bfloat16 has 8 significant bits, float16 has 11 and a small range, for which the loss is scaled, and a step
+        whose gradients leave it is skipped. Where a device only emulates bfloat16, :func:`fit` warns.
+    channels_last : bool, optional
+        Keep the channels of a pixel side by side in weights and images. None goes by the device, see
+        :func:`ecgcourse.learning.hardware.pick_channels_last`.
     compile : bool
         Translate the network with torch.compile. That takes a while at the start. Whether the steps after it
         are faster depends on the hardware: on two CPU cores they were not (``benchmarks/README.md``).
@@ -68,6 +81,8 @@ class TrainConfig:
         class, how much its records weigh; None weighs all classes alike in total.
     checkpoint_every : int
         Write last.pt after this many steps too, not only after each epoch; 0 for epochs only.
+    tensorboard : bool
+        Write each row of the history for TensorBoard, too, as event files in `out`; needs ``ecgcourse[tensorboard]``.
     out : path, optional
         Folder for best.pt, last.pt, history.csv, config.json and environment.json; None writes nothing.
     progress : bool, optional
@@ -83,6 +98,8 @@ class TrainConfig:
 
     epochs: int = 100
     batch_size: int = 64
+    accumulate: int = 1
+    clip_norm: float = 0.0
     learning_rate: float = 0.1
     optimizer: str = "sgd"
     weight_decay: float = 0.0
@@ -90,14 +107,17 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     workers: int = 0
-    precision: str = "float32"
+    precision: str = "auto"
+    channels_last: bool | None = None
     compile: bool = False
     ema_decay: float = 0.0
     schedule: str = "constant"
+    warmup_epochs: float = 0.0
     gain: float = 0.0
     roll: bool = False
     positive_weights: tuple[float, ...] | None = None
     checkpoint_every: int = 0
+    tensorboard: bool = False
     out: str | os.PathLike | None = None
     progress: bool | None = None
     l2_decay: InitVar[float | None] = None
@@ -112,6 +132,8 @@ class TrainConfig:
             object.__setattr__(self, "positive_weights", tuple(self.positive_weights))
         self._need("epochs", is_whole(self.epochs, 1, 10**6), "a whole number from 1 to a million")
         self._need("batch_size", is_whole(self.batch_size, 1, 10**6), "a whole number from 1 to a million")
+        self._need("accumulate", is_whole(self.accumulate, 1, 10**6), "a whole number from 1 to a million")
+        self._need("clip_norm", is_real(self.clip_norm, -1) and self.clip_norm >= 0, "a number, 0 or more")
         self._need("learning_rate", is_real(self.learning_rate, above=0), "a number above 0")
         self._need("optimizer", self.optimizer in OPTIMIZERS, " or ".join(OPTIMIZERS))
         self._need("weight_decay", is_real(self.weight_decay, -1) and self.weight_decay >= 0, "a number, 0 or more")
@@ -119,16 +141,21 @@ class TrainConfig:
         self._need("seed", is_whole(self.seed, 0), "a whole number from 0 to 2⁶³ − 1")
         self._need("device", device.NAME.fullmatch(str(self.device)), device.WORDS)
         self._need("workers", is_whole(self.workers, 0, 256), "a whole number from 0 to 256")
-        self._need("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        self._need("precision", self.precision in ("auto", *PRECISIONS), " or ".join(("auto", *PRECISIONS)))
+        self._need("channels_last", self.channels_last in (None, True, False), "True, False or None")
         self._need("compile", isinstance(self.compile, bool), "True or False")
         self._need("ema_decay", is_real(self.ema_decay, -1) and 0 <= self.ema_decay < 1, "in [0, 1)")
         self._need("gain", is_real(self.gain, -1) and self.gain >= 0, "a number, 0 or more")
         self._need("roll", isinstance(self.roll, bool), "True or False")
         self._need("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
+        self._need("warmup_epochs", is_real(self.warmup_epochs, -1) and self.warmup_epochs >= 0, "a number, 0 or more")
+        rises = self.schedule == "one_cycle" and self.warmup_epochs
+        self._need("warmup_epochs", not rises, "0 with the schedule one_cycle, which has a rise of its own")
         self._need(
             "positive_weights", _are_weights(self.positive_weights), "one number above 0 for each class, or None"
         )
         self._need("checkpoint_every", is_whole(self.checkpoint_every, 0), "a whole number, 0 or more")
+        self._need("tensorboard", isinstance(self.tensorboard, bool), "True or False")
         self._need("out", self.out is None or isinstance(self.out, str | os.PathLike), "a path or None")
         self._need("progress", self.progress in (None, True, False), "True, False or None")
 

@@ -385,7 +385,7 @@ def _open_own(
     _check_left(own_sets.labels(table, task), found, read.bad, f"{data}, partition {partition}", task)
     dataset = from_arrays(read.signals, found, recipe=recipe, task=task, leads=recipe.leads, **settings)
     dataset.bad_records, dataset.n_unlabelled, dataset.table = read.bad, n_unlabelled, read.table
-    dataset.synthetic = False
+    dataset.synthetic = is_synthetic(data)
     return dataset
 
 

@@ -43,7 +43,15 @@ class DistributedContext:
         """Whether this process writes and speaks."""
         return self.rank == 0
 
-    def loss_scale(self, count: int) -> float | torch.Tensor:
+    def total(self, count: int) -> int | torch.Tensor:
+        """Add up what each process counts; a () float32 tensor where there are several."""
+        if self.world_size == 1:
+            return count
+        total = torch.tensor(float(count), device=_device_of_messages())
+        distributed.all_reduce(total)
+        return total
+
+    def loss_scale(self, count: int, total: float | torch.Tensor | None = None) -> float | torch.Tensor:
         """Factor of this process's mean loss that turns the mean of all gradients into that of the whole batch.
 
         Processes have unequal shares of some batches, but DistributedDataParallel weighs their gradients equally.
@@ -52,17 +60,15 @@ class DistributedContext:
         ----------
         count : int
             Records that this process has of the batch.
+        total : float or tensor, optional
+            Records over which the mean is taken, B; by default those of all processes in this batch.
 
         Returns
         -------
         float or () float32 tensor
-            count · R / B, with B the records of all processes.
+            count · R / B.
         """
-        if self.world_size == 1:
-            return 1.0
-        total = torch.tensor(float(count), device=_device_of_messages())
-        distributed.all_reduce(total)
-        return count * self.world_size / total
+        return count * self.world_size / (self.total(count) if total is None else total)
 
     def gather(self, values: torch.Tensor) -> list[torch.Tensor]:
         """Bring together what each process has.

@@ -1,16 +1,23 @@
 """What each epoch of a training came to: :class:`History`, which history.csv holds."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ecgcourse.errors import DataError, in_words
+from ecgcourse.errors import DataError, SettingError, in_words
 from ecgcourse.learning import metrics
 from ecgcourse.recipe import Task
 from ecgcourse.support.files import atomic_write, stat_file
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LARGEST_HISTORY = 2**28
 """Bytes; a million epochs have 200 million."""
@@ -29,7 +36,8 @@ class History:
         One per epoch: epoch (from 1), train_loss and val_loss (mean over the records, each with the weights
         it met), and on the validation set sensitivity and specificity (threshold 0.5, or the most probable class
         where a record has exactly one) and auroc, as means over the classes, then auroc_MI and so on. Without a
-        validation set, epoch and train_loss only.
+        validation set, epoch and train_loss only. In float16 also skipped_steps, those whose gradients weren't
+        finite numbers.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -97,3 +105,37 @@ class History:
                 f"{path} isn't a history of training: its epochs must be 1, 2, 3, … and all values finite numbers"
             )
         return cls(frame.to_dict("records"))
+
+
+def check_tensorboard() -> None:
+    """Raise SettingError where TensorBoard isn't installed."""
+    if find_spec("tensorboard") is None:
+        raise SettingError(
+            'tensorboard isn\'t installed; `pip install "ecgcourse[tensorboard]"` brings it. history.csv is written '
+            "without it, too"
+        )
+
+
+@contextmanager
+def tensorboard_writer(folder: Path, history: History) -> "Iterator[SummaryWriter]":
+    """Open an event file for the rows to come, which :func:`write_row` adds; of a run that goes on, after its last row.
+
+    That row is written anew, in case the process ended before it was; TensorBoard drops what the event files of earlier
+    processes have from there on.
+    """
+    check_tensorboard()
+    # Takes seconds, which nobody who doesn't want it should wait for.
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(folder, purge_step=len(history.rows) or None) as writer:
+        if history.rows:
+            write_row(writer, history.rows[-1])
+        yield writer
+
+
+def write_row(writer: "SummaryWriter", row: dict[str, float]) -> None:
+    """Add a row of a history: a scalar for each column, at the step of the epoch's number."""
+    for name, value in row.items():
+        if name != "epoch":
+            writer.add_scalar(name, value, row["epoch"])
+    writer.flush()

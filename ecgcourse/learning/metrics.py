@@ -256,6 +256,60 @@ def confusion(y_true: ArrayLike, y_pred: ArrayLike, classes: Names = None) -> ND
     return np.reshape(tables, (-1, 4)).astype(np.int64)
 
 
+def with_none(labels: ArrayLike, name: str = "y_true") -> NDArray[np.int64]:
+    """Labels with a column more: 1 for a record that has none of the classes.
+
+    Parameters
+    ----------
+    labels : (N, K) array of 0 and 1
+        What records have, or what was predicted for them.
+    name : str
+        What to call the array in an error.
+
+    Returns
+    -------
+    (N, K + 1) int64
+        For every function here that takes labels: ``confusion(with_none(y_true), with_none(y_pred))`` has "none of
+        these" as its last row, as ``compute_scores_with_norm`` of Narotamo et al. 2024 counts it beside their four
+        classes. Such a record is found only if every class is rightly left out.
+
+    Raises
+    ------
+    DataError
+        As :func:`check_labels`.
+    """
+    labels = check_labels(labels, name)
+    return np.column_stack([labels, labels.sum(axis=1) == 0]).astype(np.int64)
+
+
+def cross_table(y_true: ArrayLike, y_pred: ArrayLike, classes: Names = None) -> NDArray[np.int64]:
+    """Count the records that have one class (row) and for which another was predicted (column); last, none of them.
+
+    A record with two classes is in two rows, and one for which two were predicted is in two columns. So a count off
+    the diagonal isn't always a mistake: the record may have that class, too. The diagonal are the true positives. Rows
+    and columns of none are unambiguous. (The confusion matrix in a notebook of Narotamo et al. 2024 takes a record's
+    classes and predictions in order and pairs the first with the first; it then counts classes that were found as
+    mistaken for others.)
+
+    Parameters
+    ----------
+    y_true, y_pred : (N, K) array of 0 and 1
+    classes : K strings, optional
+
+    Returns
+    -------
+    (K + 1, K + 1) int64
+
+    Raises
+    ------
+    DataError
+        As `confusion`.
+    """
+    y_true, y_pred = check_labels(y_true, classes=classes), check_labels(y_pred, "y_pred", classes)
+    check_same_shape(y_true, y_pred, "y_pred")
+    return with_none(y_true).T @ with_none(y_pred)
+
+
 def sensitivity(table: ArrayLike, classes: Names = None) -> NDArray[np.float64]:
     """True positive rate: share of a class's positives that were found, TP / (TP + FN).
 

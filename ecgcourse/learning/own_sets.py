@@ -1,4 +1,4 @@
-"""Data sets of one's own, manifests and PhysioNet Challenge folders: their labels, and signals of one length."""
+"""Data sets of one's own, manifests, PhysioNet Challenge folders, beats: their labels, and signals of one length."""
 
 import os
 import warnings
@@ -14,8 +14,9 @@ import pandas as pd
 
 from ecgcourse.errors import DataError, EcgCourseWarning, SettingError, brief, check_setting, is_real
 from ecgcourse.images.signals import resample
+from ecgcourse.learning import beat_sets
 from ecgcourse.recipe import Recipe, Task
-from ecgcourse.records import challenge, manifest, own_files, own_split
+from ecgcourse.records import challenge, heartbeats, manifest, own_files, own_split
 from ecgcourse.records.ptbxl import BAD_COLUMNS, CLASSES, FOLDS
 from ecgcourse.support.progress_bar import progress_bar
 from ecgcourse.support.workers import parallel_map
@@ -45,30 +46,34 @@ class _Piece(NamedTuple):
 
 
 def is_own(data: str | os.PathLike) -> bool:
-    """Whether a path is a manifest or a folder of a PhysioNet Challenge."""
-    return manifest.is_manifest(data) or challenge.is_challenge(data)
+    """Whether a path is a manifest, a folder of a PhysioNet Challenge, or one of single beats."""
+    return heartbeats.is_heartbeats(data) or manifest.is_manifest(data) or challenge.is_challenge(data)
 
 
-def read_table(data: str | os.PathLike, folds: bool = True) -> pd.DataFrame:
-    """The table of a manifest or Challenge folder; with `folds` each record has one, be it made now.
+def read_table(data: str | os.PathLike, folds: bool = True, label_set: str | None = None) -> pd.DataFrame:
+    """The table of a manifest, Challenge folder or folder of beats; with `folds` each record has one, be it made now.
 
-    Errors and warnings as :func:`ecgcourse.records.manifest.read_table`, :func:`ecgcourse.records.challenge.read_table`
-    and :func:`ecgcourse.records.own_split.add_folds`.
+    `label_set` says how beats are split. Errors and warnings as
+    :func:`ecgcourse.records.manifest.read_table`, :func:`ecgcourse.records.challenge.read_table` and
+    :func:`ecgcourse.records.own_split.add_folds`, or as :func:`ecgcourse.records.heartbeats.read_table`.
     """
     data = Path(data)
+    if heartbeats.is_heartbeats(data):
+        return heartbeats.read_table(data, label_set)
     table = manifest.read_table(data) if manifest.is_manifest(data) else challenge.read_table(data)
     return own_split.add_folds(table, data) if folds and "strat_fold" not in table else table
 
 
 def task_of(data: str | os.PathLike, label_set: str | None = None, min_records: int | None = None) -> Task:
-    """What can be learned from a manifest or Challenge folder.
+    """What can be learned from a manifest, a Challenge folder or single beats.
 
     Parameters
     ----------
     data
         The manifest or the folder.
     label_set
-        Of a Challenge folder "superclass" (the default) or "superclass5". A manifest has the classes that it has.
+        Of a Challenge folder "superclass" (the default) or "superclass5". A manifest has the classes that it has. Of
+        beats who judges, see :func:`ecgcourse.learning.beat_sets.task_of`.
     min_records
         Leave out classes that fewer records have; by default those of a Challenge folder that none has.
 
@@ -83,6 +88,8 @@ def task_of(data: str | os.PathLike, label_set: str | None = None, min_records: 
     DataError
         As :func:`read_table`; a class that no record of a partition has, or no class left.
     """
+    if heartbeats.is_heartbeats(data):
+        return beat_sets.task_of(data, label_set, min_records)
     table = read_table(data)
     if manifest.is_manifest(data):
         if label_set is not None:
@@ -120,7 +127,7 @@ def check_classes(table: pd.DataFrame, task: Task, where: str) -> None:
 
 def records(data: str | os.PathLike, partition: str, task: Task) -> tuple[pd.DataFrame, int]:
     """The records of a partition, or of "all", that have a label, and how many others there are."""
-    table = read_table(data, folds=partition != "all")
+    table = read_table(data, partition != "all", task.label_set if heartbeats.is_heartbeats(data) else None)
     missing = [name for name in task.classes if name not in table.attrs["classes"]]
     if missing:
         raise DataError(
@@ -129,6 +136,8 @@ def records(data: str | os.PathLike, partition: str, task: Task) -> tuple[pd.Dat
         )
     part = _part(table, partition)
     labelled = part[part["labelled"]] if "labelled" in part else part
+    if task.is_multiclass:
+        labelled = labelled[labelled[list(task.classes)].any(axis=1)]
     if labelled.empty:
         raise DataError(f"{data}: the partition {partition!r} is empty: no record is in it, or none has a label")
     if partition in ("train", "val"):
@@ -183,6 +192,9 @@ def read_signals(
     EcgCourseWarning
         What was noticed of records.
     """
+    if "symbol" in table:
+        signals, rows, bad = beat_sets.read_signals(table, recipe, seconds, skip_bad, progress)
+        return Read(signals, rows, pd.DataFrame(bad, columns=list(BAD_COLUMNS)))
     seconds = USUAL_SECONDS if seconds is None else seconds
     check_setting("", "seconds", seconds, is_real(seconds, 0), "a number above 0")
     if not skip_bad:

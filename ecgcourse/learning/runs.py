@@ -5,6 +5,7 @@ weights to use, and ``history.csv``; ``config.json`` tells what it was asked for
 start of the run ran on.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -28,9 +29,10 @@ from ecgcourse.learning import distributed, metrics
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.derived import Part
 from ecgcourse.learning.distributed import DistributedContext
-from ecgcourse.learning.history import History
+from ecgcourse.learning.history import History, tensorboard_writer, write_row
 from ecgcourse.learning.loader import BatchOrder
 from ecgcourse.learning.losses import LossMeter
+from ecgcourse.learning.optimization import Stepper
 from ecgcourse.learning.progress import PROGRESS_FORMAT, random_state, read_progress, restore_random_state
 from ecgcourse.models.checkpoint import read_checkpoint, save_checkpoint, save_tensors
 from ecgcourse.models.registry import with_present_names
@@ -46,7 +48,9 @@ FILES = (LAST, BEST, HISTORY, CONFIG, ENVIRONMENT, CURVES, THRESHOLDS)
 
 LOCK = ".run.lock"
 
-RESUMABLE_OVERRIDES = ("epochs", "patience", "device", "workers", "checkpoint_every", "out", "progress")
+RESUMABLE_OVERRIDES = (
+    *("epochs", "patience", "device", "channels_last", "workers", "checkpoint_every", "tensorboard", "out", "progress"),
+)
 """When to stop, where to calculate and what to show: settings that a resumed run may change."""
 
 # Their versions may change the last bits of a result.
@@ -63,8 +67,10 @@ class Run:
     ----------
     config : TrainConfig
         Without a folder in `out` nothing is ever written.
-    model, averaged, optimizer, scheduler
+    model, averaged
         What training changes; `averaged`, an exponential moving average of the model's weights, may be None.
+    stepper : Stepper
+        Has the state of the optimizer.
     order : BatchOrder
         Of the training set.
     device : torch.device
@@ -86,14 +92,12 @@ class Run:
         config: TrainConfig,
         model: nn.Module,
         averaged: torch.optim.swa_utils.AveragedModel | None,
-        optimizer: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        stepper: Stepper,
         order: BatchOrder,
         device: torch.device,
     ):
         self.config, self.settings, self.device = config, config.to_dict(), device
-        self.model, self.averaged = model, averaged
-        self.optimizer, self.scheduler, self.order = optimizer, scheduler, order
+        self.model, self.averaged, self.stepper, self.order = model, averaged, stepper, order
         self.context = distributed.context()
         self.folder = None if config.out is None else Path(config.out)
         self.data: dict[str, dict] = {}
@@ -101,6 +105,7 @@ class Run:
         self.best_weights: dict[str, torch.Tensor] = {}
         self.thresholds: list[float] | None = None
         self._starts: list[dict] = []
+        self._writer = None
         self._stop_asked = False
 
     @property
@@ -150,7 +155,8 @@ class Run:
             else:
                 self._take_up(saved)
                 self._take_up_best()
-            yield
+            with self._tensorboard():
+                yield
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -177,18 +183,21 @@ class Run:
             return
         config = {"training": self.settings, "model": getattr(self.model, "settings", None)}
         config |= self._fed() | {"data": about | self.data}
-        done = {"epochs_done": len(self.history.rows), "steps_done": len(self.losses)}
+        done = {"epochs_done": len(self.history.rows), "steps_done": len(self.losses) // self.config.accumulate}
         start = environment(self.device, self.context) | done
         write_json(self.folder / CONFIG, config)
         write_json(self.folder / ENVIRONMENT, {"starts": [*self._starts, start]})
 
     def watch_training(self, batches: Iterable) -> Iterator:
         """Yield each batch, and keep the state after its step where that is due."""
-        every = self.settings["checkpoint_every"]
+        every, accumulate = self.config.checkpoint_every, self.config.accumulate
         for batch in batches:
             yield batch
+            if len(self.losses) % accumulate:
+                # Gradients that wait for a step aren't kept.
+                continue
             self._stop_if_asked()
-            if every and len(self.losses) % every == 0:
+            if every and len(self.losses) % (every * accumulate) == 0:
                 self.save()
 
     def watch_validation(self, batches: Iterable) -> Iterator:
@@ -211,6 +220,9 @@ class Run:
             self.history.add_unvalidated(train_loss)
         else:
             self.history.add(train_loss, *validated, task)
+        if self.stepper.scaler.is_enabled():
+            before = sum(row["skipped_steps"] for row in self.history.rows[:-1])
+            self.history.rows[-1]["skipped_steps"] = self.stepper.skipped - before
         if self.history.is_best():
             self.best_weights = _copy_of_weights(self.eval_model)
             has_thresholds = validated is not None and not (task and task.is_multiclass)
@@ -246,6 +258,16 @@ class Run:
             kept |= {"epoch": row["epoch"], "val_loss": row.get("val_loss")}
             save_checkpoint(self.folder / BEST, self.eval_model, **kept)
         self.history.to_csv(self.folder / HISTORY)
+        if self._writer is not None:
+            write_row(self._writer, self.history.rows[-1])
+
+    @contextmanager
+    def _tensorboard(self) -> Iterator[None]:
+        if not self.config.tensorboard or not self.context.is_first or not self.goes_on:
+            yield
+            return
+        with tensorboard_writer(self.folder, self.history) as self._writer:
+            yield
 
     def _fed(self) -> dict:
         """Recipe and task of the model as plain values."""
@@ -265,8 +287,7 @@ class Run:
             "counts": self.losses.counts,
             "order": self.order.state(len(self.losses)),
             "state_dict": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            **self.stepper.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
         }
 
@@ -291,7 +312,9 @@ class Run:
         """Refuse a run that was begun with other settings, another model or other data."""
         # A learning rate that follows a cycle depends on where the cycle ends.
         free = set(RESUMABLE_OVERRIDES) - ({"epochs"} if self.settings["schedule"] == "one_cycle" else set())
-        _check_equal(saved["training"], self.settings, f"{self.folder} was trained with", free)
+        # A setting that is younger than the run was as it is by default.
+        before = {each.name: each.default for each in dataclasses.fields(TrainConfig)} | saved["training"]
+        _check_equal(before, self.settings, f"{self.folder} was trained with", free)
         model = getattr(self.model, "settings", None) or {}
         before = with_present_names(saved.get("settings") or {})
         _check_equal(before, model, f"{self.folder} trains a model with")
@@ -312,8 +335,7 @@ class Run:
             self._agree(saved)
             self._check(saved)
             self.model.load_state_dict(saved["state_dict"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.scheduler.load_state_dict(saved["scheduler"])
+            self.stepper.load_state_dict(saved)
             self.history, self.thresholds = History(saved["rows"]), saved["thresholds"]
             self.losses = LossMeter(saved["losses"], saved["counts"])
             if self.averaged is not None:
@@ -359,9 +381,10 @@ def precision_of(folder: str | os.PathLike) -> str:
     """What a run was trained in, in which it is judged too; CheckpointError for a damaged config.json."""
     path = Path(folder) / CONFIG
     if not os.path.lexists(path):
-        return TrainConfig.precision
+        return "float32"
     try:
-        return TrainConfig.from_dict(read_json(path)["training"]).precision
+        found = TrainConfig.from_dict(read_json(path)["training"]).precision
+        return "float32" if found == "auto" else found
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} holds no settings of a training; train again") from error
 

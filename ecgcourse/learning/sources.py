@@ -107,5 +107,5 @@ def _paths(data: str | os.PathLike) -> set[str]:
         return set()
     return {
         os.path.realpath(path).removesuffix(Path(path).suffix)
-        for path in own_sets.read_table(data, folds=False)["path"]
+        for path in own_sets.read_table(data, folds=False)["path"].unique()
     }

@@ -40,7 +40,9 @@ class Preprocess(nn.Module):
         super().__init__()
         self.scaling, self.rows = part.scaling, [list(given).index(name) for name in part.leads]
         # Row t is what an impulse at sample t becomes.
-        impulses = bandpass(np.eye(length), fs, zero_phase=part.zero_phase)
+        impulses = np.eye(length)
+        if part.filtered:
+            impulses = bandpass(impulses, fs, zero_phase=part.zero_phase)
         self.register_buffer("impulses", torch.from_numpy(np.ascontiguousarray(impulses)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

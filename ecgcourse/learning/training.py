@@ -8,26 +8,24 @@ is :mod:`ecgcourse.learning.distributed`. Alone and without a folder, neither do
 
 import math
 import random
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ecgcourse.errors import EcgCourseWarning, SettingError, check_setting
-from ecgcourse.learning import distributed, metrics
-from ecgcourse.learning.config import PRECISIONS as PRECISION_NAMES
+from ecgcourse.errors import SettingError, check_setting
+from ecgcourse.learning import distributed, hardware, metrics
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.learning.derived import batched, recipe_of, seconds_of
+from ecgcourse.learning.hardware import PRECISIONS
 from ecgcourse.learning.history import History
 from ecgcourse.learning.loader import loader
 from ecgcourse.learning.losses import LossMeter, loss_function_of, positive_weights
-from ecgcourse.learning.optimization import moving_average, optimizer_of, scheduler_of
+from ecgcourse.learning.optimization import Stepper, moving_average, stepper_of
 from ecgcourse.learning.runs import Run
 from ecgcourse.learning.samples import Augmentation, Crops, to_float
 from ecgcourse.models.checkpoint import CHECKPOINT_FORMAT, load_checkpoint, save_checkpoint
@@ -53,9 +51,6 @@ __all__ = [
     "validate",
 ]
 
-PRECISIONS = {name: getattr(torch, name) for name in PRECISION_NAMES}
-
-
 Inputs = torch.Tensor | Crops | Sequence[torch.Tensor | Crops]
 
 Batches = Iterable[tuple[Inputs, torch.Tensor]]
@@ -78,10 +73,10 @@ def train_one_epoch(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
     precision: torch.dtype = torch.float32,
-    scheduler: LRScheduler | None = None,
+    stepper: Stepper | None = None,
     losses: LossMeter | None = None,
 ) -> float:
-    """Take one step for each batch.
+    """Take one step for each batch, or as a stepper says.
 
     Inside :func:`ecgcourse.learning.distributed.process_group` all processes take it together, each with its share of
     the batch.
@@ -98,9 +93,9 @@ def train_one_epoch(
     optimizer : torch.optim.Optimizer
     device : torch.device
     precision : torch.dtype
-        Of convolutions and matrix products: float32 or bfloat16.
-    scheduler : torch.optim.lr_scheduler.LRScheduler, optional
-        Stepped after every batch.
+        Of convolutions and matrix products: float32, bfloat16 or float16.
+    stepper : Stepper, optional
+        Takes the steps of the optimizer, which it has, too.
     losses : LossMeter, optional
         Steps that the epoch has taken already; gets the new ones.
 
@@ -115,10 +110,11 @@ def train_one_epoch(
         The loss is no longer a finite number.
     """
     model.train()
-    rate = optimizer.param_groups[0]["lr"]
+    stepper = Stepper(optimizer) if stepper is None else stepper
+    rate = stepper.learning_rate
     losses = LossMeter() if losses is None else losses
     for inputs, labels in batches:
-        optimizer.zero_grad()
+        stepper.zero_grad()
         logits = _logits(model, inputs, device, precision)
         # A process without a record of the last batch still takes part in the step.
         loss = loss_function(logits, labels.to(device, non_blocking=True)) if len(labels) else logits.sum()
@@ -126,10 +122,9 @@ def train_one_epoch(
         if device.type == "cpu":
             # Checked for NaN before step(), while the weights are finite. On a GPU, .item() would synchronize with it.
             _finite(loss.item(), f"training loss at learning rate {rate:g}")
-        (loss * distributed.context().loss_scale(len(labels))).backward()
-        optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
+        stepper.backward(loss, len(labels))
+        stepper.step()
+    stepper.step(early=True)
     return _finite(losses.mean(), f"training loss at learning rate {rate:g}")
 
 
@@ -219,19 +214,18 @@ def fit(
     CheckpointError
         A checkpoint to resume that is damaged.
     """
-    device = pick_device(config.device)
+    config, device = hardware.resolve(config, resume), pick_device(config.device)
     train, val = batched(train, _task(model)), None if val is None else batched(val, _task(model))
     _settle(model, train, val)
-    _warn_of_emulated_bfloat16(config.precision, device)
+    hardware.warn_of_emulation(config.precision, device)
     # Each process draws its own dropout; the first one draws what it would draw alone.
     seed_everything(config.seed + distributed.context().rank)
     train_batches, val_batches = _loaders(train, val, config)
     loss_function = loss_function_of(train, val, config, _task(model)).to(device)
-    # Convolutions read images and weights faster with the channels of a pixel side by side.
-    optimizer = optimizer_of(model.to(device, memory_format=torch.channels_last), config)
-    scheduler = scheduler_of(optimizer, config, len(train_batches))
-    averaged = moving_average(model, optimizer, config.ema_decay)
-    run = Run(config, model, averaged, optimizer, scheduler, train_batches.sampler, device)
+    model.to(device, memory_format=torch.channels_last if config.channels_last else torch.contiguous_format)
+    stepper = stepper_of(model, config, device, len(train_batches))
+    averaged = moving_average(model, stepper.optimizer, config.ema_decay)
+    run = Run(config, model, averaged, stepper, train_batches.sampler, device)
     with run.opened({"train": train} | ({} if val is None else {"val": val}), resume):
         if run.goes_on:
             run.write_start(about or {})
@@ -267,7 +261,7 @@ def predict(
     batch_size : int
     device : str
         As in :func:`ecgcourse.support.device.pick_device`.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "float16"}
         As in :class:`ecgcourse.learning.config.TrainConfig`.
 
     Returns
@@ -339,7 +333,7 @@ def _train_epochs(
     with _bar(config, len(train_batches), run) as bar, run.interruptible():
         while run.goes_on:
             batches = _counted(run.watch_training(train_batches), bar)
-            step = loss_function, run.optimizer, device, precision, run.scheduler, run.losses
+            step = loss_function, run.stepper.optimizer, device, precision, run.stepper, run.losses
             train_loss, validated = train_one_epoch(ddp_model, batches, *step), None
             if val_batches is not None:
                 validated = validate(eval_model, run.watch_validation(val_batches), loss_function, device, precision)
@@ -452,17 +446,6 @@ def _forward_all(
     if not torch.isfinite(logits).all():
         raise SettingError("the model's outputs aren't finite: training diverged; lower the learning rate")
     return logits, labels
-
-
-def _warn_of_emulated_bfloat16(precision: str, device: torch.device) -> None:
-    # What PyTorch calculates in bfloat16 on such a processor goes through float32, number by number.
-    if precision == "bfloat16" and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
-        warnings.warn(
-            "this processor can't calculate in bfloat16 and emulates it, many times more slowly than float32; "
-            "precision='float32' is the better choice here",
-            EcgCourseWarning,
-            stacklevel=3,
-        )
 
 
 def _bar(config: TrainConfig, batches_per_epoch: int, run: Run) -> tqdm:

@@ -9,15 +9,18 @@ from ecgcourse.models.alexnet import AlexNet
 from ecgcourse.models.alexnet_attention import AlexNetAttention
 from ecgcourse.models.cnn import CNN
 from ecgcourse.models.cnn1d import CNN1d
+from ecgcourse.models.cnn_recurrent import CNNGRU, CNNLSTM
 from ecgcourse.models.compact import Compact
 from ecgcourse.models.compact_differences import CompactDifferences
 from ecgcourse.models.early_fusion import EarlyFusion
+from ecgcourse.models.feature_fusion import FeatureFusion
 from ecgcourse.models.gated_fusion import GatedFusion
 from ecgcourse.models.image_fusion import ImageFusion
 from ecgcourse.models.joint_fusion import JointFusion
 from ecgcourse.models.late_fusion import LateFusion
 from ecgcourse.models.mobilenet import MobileNet
-from ecgcourse.models.recurrent import GRU, LSTM
+from ecgcourse.models.original_weights import load_original
+from ecgcourse.models.recurrent import GRU, LSTM, RNN
 from ecgcourse.models.registry import (
     REGISTRY,
     create,
@@ -38,6 +41,7 @@ __all__ = [
     "has_setting",
     "image_recipe",
     "inputs",
+    "load_original",
     "names",
     "signal_recipe",
     "with_present_names",
@@ -48,9 +52,12 @@ REGISTRY.update(
     alexnet_attention=AlexNetAttention,
     cnn=CNN,
     cnn1d=CNN1d,
+    cnn_gru=CNNGRU,
+    cnn_lstm=CNNLSTM,
     compact=Compact,
     compact_differences=CompactDifferences,
     early_fusion=EarlyFusion,
+    feature_fusion=FeatureFusion,
     gated_fusion=GatedFusion,
     gru=GRU,
     image_fusion=ImageFusion,
@@ -60,5 +67,6 @@ REGISTRY.update(
     mobilenet=MobileNet,
     resnet=ResNet,
     resnet1d=ResNet1d,
+    rnn=RNN,
     vgg=VGG,
 )

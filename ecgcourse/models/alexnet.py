@@ -1,26 +1,11 @@
-"""The AlexNet variant of Narotamo et al. 2024, and how to read the weights that they published. Chapter 09."""
+"""The AlexNet variant of Narotamo et al. 2024. Introduced in chapter 09."""
 
-import os
-from pathlib import Path
+import warnings
 
 import torch
 from torch import nn
 
-from ecgcourse.errors import CheckpointError
-from ecgcourse.models.checkpoint import check_weights, load_tensors
 from ecgcourse.models.network import Network
-
-ORIGINAL_LAYERS = {
-    "conv2d_1": "features.0",
-    "conv2d_2": "features.4",
-    "conv2d_3": "features.8",
-    "conv2d_4": "features.10",
-    "conv2d_5": "features.12",
-    "linear_1": "classifier.1",
-    "linear_2": "classifier.3",
-    "linear_3": "classifier.5",
-}
-"""Layers of the original's AlexNet and their names here."""
 
 
 class AlexNet(Network):
@@ -131,40 +116,14 @@ def last_side(image_size: int, poolings: int = 3) -> int:
     return side
 
 
-def load_original(path: str | os.PathLike) -> AlexNet:
-    """Read weights that Narotamo et al. published for their AlexNet, with 8 or 16 filters.
+def __getattr__(name: str) -> object:
+    """What stood here once: ``load_original``, which reads all of the original's networks now (PEP 562)."""
+    if name != "load_original":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ecgcourse.models.original_weights import load_original
 
-    Their files hold the `state_dict` of a network whose layers are called as :data:`ORIGINAL_LAYERS` says.
-    Nothing in the file is run, and no more memory is taken than the file is long.
-
-    Parameters
-    ----------
-    path : path
-        A file that ``torch.save(model.state_dict(), path)`` wrote.
-
-    Returns
-    -------
-    AlexNet
-        For nine images of 256 × 256 pixels, in evaluation mode, its `filters` read off the file.
-
-    Raises
-    ------
-    CheckpointError
-        No such file, a file that isn't a `state_dict`, layers of other names or shapes, numbers that aren't
-        finite, or a file that promises more numbers than it holds.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} isn't there; name a file of the original's weights")
-    weights = load_tensors(path)
-    check_weights(path, weights)
-    _check_names(path, weights)
-    # Without memory or random numbers: the weights come from the file.
-    with torch.device("meta"):
-        model = AlexNet(filters=max(1, weights["conv2d_1.bias"].numel()))
-    model.settings = {"name": "alexnet", **model.settings}
-    model.load_state_dict(_renamed(path, weights, model.state_dict()), assign=True)
-    return model.requires_grad_(True).eval()
+    warnings.warn(f"{__name__}.{name} is called models.{name} now", DeprecationWarning, stacklevel=2)
+    return load_original
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, padding: int, stride: int = 1) -> list[nn.Module]:
@@ -179,24 +138,3 @@ def _he_init(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
-
-
-def _check_names(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    wanted = {f"{layer}.{part}" for layer in ORIGINAL_LAYERS for part in ("weight", "bias")}
-    missing, unknown = sorted(wanted - set(weights)), sorted(map(str, set(weights) - wanted))
-    if missing or unknown:
-        complaint = f"{missing[0]} is missing" if missing else f"{unknown[0]} is no part of it"
-        raise CheckpointError(f"{path} isn't the original's AlexNet: {complaint}; its other networks can't be read")
-
-
-def _renamed(path: Path, weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights by their names here, as copies, after a look at each shape."""
-    renamed = {}
-    for name, tensor in weights.items():
-        layer, part = name.rsplit(".", 1)
-        here = f"{ORIGINAL_LAYERS[layer]}.{part}"
-        if tensor.shape != wanted[here].shape:
-            shapes = f"{tuple(tensor.shape)}, but {tuple(wanted[here].shape)} is needed"
-            raise CheckpointError(f"{path} isn't the original's AlexNet: {name} has the shape {shapes}")
-        renamed[here] = tensor.to(torch.float32, copy=True)
-    return renamed

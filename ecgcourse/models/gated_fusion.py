@@ -1,4 +1,4 @@
-"""Gated fusion of features after Ahmad et al. 2021: gates decide which network to listen to. Chapter 13."""
+"""Gated fusion of features: gates decide which network to listen to. Chapter 13."""
 
 import torch
 from torch import nn
@@ -12,11 +12,12 @@ from ecgcourse.models.network import Network
 class GatedFusion(Network):
     """A signal network and one image network for each field; gates weigh what each has found.
 
-    Ahmad et al. (2021) train one AlexNet for each of the three fields, take the features before its last
-    layer, fuse the three and classify with a support vector machine ("multimodal feature fusion"). Theirs
-    are one network per field and the fusion of features. Our reading: the fusion is the gated multimodal
-    unit of Arevalo et al. (2017), the signal is a fourth modality, the networks may be any, and a linear layer
-    takes the place of the support vector machine, so that all is trained at once. With eᵢ what network i
+    The gates are those of Arevalo et al. (2017), the gated multimodal unit. One network per field and the fusion of
+    their features follow Ahmad et al. (2021): according to their abstract they fuse features of the penultimate layers
+    of CNNs and classify with a support vector machine. It doesn't say whether the fusion has gates; the code that they
+    published puts features side by side, without any, as :class:`ecgcourse.models.feature_fusion.FeatureFusion` does.
+    This course's own are the signal as a fourth modality, networks of any kind, and a linear layer in place of the
+    support vector machine, so that all is trained at once. With eᵢ what network i
     embeds and [e] all of them side by side, the fused features are Σᵢ σ(Vᵢ [e]) · tanh(Wᵢ eᵢ).
 
     Parameters

@@ -205,10 +205,9 @@ def dipole(heart: Heart, found: list[Beat], times: np.ndarray, rng: np.random.Ge
     (3, T) float64 array
         X, Y and Z in mV.
     """
-    out = np.zeros((3, len(times)))
     # Fridericia: the QT interval grows with the cube root of the beat's length.
     stretch = (60 / heart.rate) ** (1 / 3)
-    ectopic = _ectopic_beat(rng)
+    ectopic = ectopic_beat(rng)
     drawn, centres = [], []
     for beat in found:
         strength = rng.normal(1, 0.03)
@@ -217,6 +216,15 @@ def dipole(heart: Heart, found: list[Beat], times: np.ndarray, rng: np.random.Ge
                 continue
             drawn.append((wave, strength))
             centres.append(beat.time + wave.centre * (stretch if wave.centre > LATE_AFTER else 1))
+    out = draw(drawn, centres, times)
+    if heart.fibrillates:
+        out += _fibrillation(times, rng)
+    return heart.rotation @ out
+
+
+def draw(drawn: list[tuple[Wave, float]], centres: list[float], times: np.ndarray) -> np.ndarray:
+    """Add up waves, each with its strength and the time of its peak (s): (3, T) mV at the `times` (T,)."""
+    out = np.zeros((3, len(times)))
     # All at once: looking one by one takes as long as drawing.
     reach = REACH * np.array([wave.width for wave, _ in drawn])
     firsts, ends = np.searchsorted(times, (centres - reach, centres + reach)).tolist()
@@ -224,12 +232,10 @@ def dipole(heart: Heart, found: list[Beat], times: np.ndarray, rng: np.random.Ge
         near = slice(first, end)
         bump = np.exp(-0.5 * np.abs((times[near] - centre) / wave.width) ** wave.power)
         out[:, near] += strength * wave.vector[:, None] * bump
-    if heart.fibrillates:
-        out += _fibrillation(times, rng)
-    return heart.rotation @ out
+    return out
 
 
-def _ectopic_beat(rng: np.random.Generator) -> dict[str, Wave]:
+def ectopic_beat(rng: np.random.Generator) -> dict[str, Wave]:
     """A beat that starts in a ventricle: no P wave, a wide QRS complex, a T wave against it."""
     direction = rng.normal(0, 1, 3) + np.array([0.0, 0.8, 0.0])
     direction *= rng.uniform(1.1, 1.7) / np.linalg.norm(direction)

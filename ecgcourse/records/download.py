@@ -1,12 +1,12 @@
-"""Bring PTB-XL, whole or its first records, onto the disk, with every file checked against the sums of its version.
+"""Bring PTB-XL, all or some of it, onto the disk, with every file checked against the sums of its version.
 
 The source is a tree of files on a web server, by default PhysioNet's. Nothing counts as downloaded before what lies on
 the disk has the sum that ``SHA256SUMS.txt`` gives. Downloading again brings only what is missing or wrong, so a
 download that was stopped goes on with the same command.
 
-The table of the first n records is cut from the whole one, which stays beside it; see
-:mod:`ecgcourse.records.integrity`. A folder only grows: its table lists as many records as the largest download into it
-asked for.
+The table of fewer records is cut from the whole one, which stays beside it; see :mod:`ecgcourse.records.integrity`. A
+folder of first records only grows: its table lists as many as the largest download into it asked for. A folder of
+chosen records stays with its choice.
 """
 
 import hashlib
@@ -63,6 +63,7 @@ def ptbxl(
     base_url: str = BASE_URL,
     connections: int = CONNECTIONS,
     progress: bool | None = None,
+    ids: Sequence[int] | None = None,
 ) -> Path:
     """Download PTB-XL, or what is missing of it, and check every file against the sums of its version.
 
@@ -83,6 +84,8 @@ def ptbxl(
         Number of files on their way at a time.
     progress
         Show a bar; by default on a terminal.
+    ids
+        Take these records, by their ``ecg_id``, instead of the first ones.
 
     Returns
     -------
@@ -92,8 +95,9 @@ def ptbxl(
     Raises
     ------
     DataError
-        If the source lacks a file, gives a wrong one three times, names one that can't be, or doesn't answer; if
-        `root` holds something else, is being filled by another process, has links that lead out, or can't be written.
+        If the source lacks a file or a record, gives a wrong one three times, names one that can't be, or doesn't
+        answer; if `root` holds something else or another choice of records, is being filled by another process, has
+        links that lead out, or can't be written.
     SettingError
         If a parameter has a value that isn't possible.
 
@@ -104,13 +108,17 @@ def ptbxl(
     """
     root = Path(root)
     check_choice(n_records, sampling_rate)
+    chosen = tuple(sorted(set(ids or ())))
+    if ids is not None and (n_records is not None or not chosen):
+        raise SettingError("ids names no record, or n_records is given, too; say how many records, or which")
     if not 1 <= connections <= MOST_CONNECTIONS:
         raise SettingError(f"connections={connections}; expected 1 to {MOST_CONNECTIONS}")
     candidates = _source_candidates(base_url, version)
     with disk_errors_told(root):
-        _refuse_other_content(root, version)
+        _refuse_other_content(root, version, chosen)
         with _work_folder(root) as work, transfer.session(connections) as client:
-            _Download(root, work, version, candidates, client, connections, progress).run(n_records, sampling_rate)
+            one = _Download(root, work, version, candidates, client, connections, progress)
+            one.run(n_records, sampling_rate, chosen)
     return root
 
 
@@ -137,7 +145,7 @@ def _source_candidates(base_url: str, version: str) -> list[str]:
 # --- the folder
 
 
-def _refuse_other_content(root: Path, version: str) -> None:
+def _refuse_other_content(root: Path, version: str, ids: tuple[int, ...]) -> None:
     if practice.is_practice(root):
         raise DataError(f"{root} is a synthetic practice set; name another folder for PTB-XL")
     manifest = read_manifest(root)
@@ -146,6 +154,9 @@ def _refuse_other_content(root: Path, version: str) -> None:
             f"{root} holds PTB-XL {manifest.version}, not {version}; name another folder, or ask for version "
             f"{manifest.version}"
         )
+    if (ids and manifest is None and (root / DATABASE).exists()) or (manifest and manifest.ids != ids):
+        kind = "another choice of records" if manifest and manifest.ids else "PTB-XL or its first records"
+        raise DataError(f"{root} holds {kind}, and can't hold both; name another folder")
     if manifest is None and root.is_dir():
         content = {path.name for path in root.iterdir() if not path.name.startswith(".")}
         if content and not content & {SUMS, DATABASE, WHOLE, *(f"records{rate}" for rate in SAMPLING_RATES)}:
@@ -191,21 +202,23 @@ class _Download:
         self.source: str | None = None
         self.checksums: dict[str, str] = {}
 
-    def run(self, n_records: int | None, sampling_rate: int) -> None:
+    def run(self, n_records: int | None, sampling_rate: int, ids: tuple[int, ...]) -> None:
         manifest = read_manifest(self.root)
         if manifest:
             self.checksums = self._checksums_there()
         if not self.checksums:
             self._find_source()
         self._get_files(other_files(self.checksums))
-        table = self._get_table()
+        whole = self._get_table()
+        table = whole.only(ids)
         number = min(n_records or table.n_records, table.n_records)
         there = manifest.n_records if manifest else present(self.root, self.checksums, table)
         self._get_files(table.files(sampling_rate, number))
         counts = {rate: n for rate, n in there.items() if n} | {sampling_rate: max(number, there.get(sampling_rate, 0))}
-        write_json(self.root / MANIFEST, {"data_set": "PTB-XL", "version": self.version, "n_records": counts})
+        choice = {"ids": list(ids)} if ids else {}
+        write_json(self.root / MANIFEST, {"data_set": "PTB-XL", "version": self.version, "n_records": counts} | choice)
         # The table comes last: a folder that reads as PTB-XL has all that its table lists.
-        self._write_table(table, max(counts.values()))
+        self._write_table(whole, table, max(counts.values()))
         _warn_of_uneven_rates(self.root, counts)
 
     def _checksums_there(self) -> dict[str, str]:
@@ -296,11 +309,11 @@ class _Download:
             if table is None or not table.n_listed(self.root / DATABASE):
                 raise DataError(f"{self.root / DATABASE} isn't that of PTB-XL {self.version}; name another folder")
 
-    def _write_table(self, table: WholeTable, n_records: int) -> None:
-        """Leave the table of the first records under its usual name, and the whole one beside it or in its place."""
-        is_part = n_records < table.n_records
-        if is_part and table.n_listed(self.root / WHOLE) != table.n_records:
-            self._write(WHOLE, table.first(table.n_records))
+    def _write_table(self, whole: WholeTable, table: WholeTable, n_records: int) -> None:
+        """Leave the table of the records under its usual name, and the whole one beside it or in its place."""
+        is_part = n_records < whole.n_records
+        if is_part and whole.n_listed(self.root / WHOLE) != whole.n_records:
+            self._write(WHOLE, whole.first(whole.n_records))
         if table.n_listed(self.root / DATABASE) != n_records:
             self._write(DATABASE, table.first(n_records))
         if not is_part:

@@ -1,9 +1,9 @@
 """Prove that a folder of PTB-XL is right, file by file, against the sums of its version; no network is needed.
 
-``SHA256SUMS.txt`` names every file of a version with its SHA-256. A folder of the first n records has a table of just
-these; the whole table, which has the sum, then lies beside it as ``ptbxl_database_whole.csv``, and the table in use
-must be its first rows, byte for byte. ``download.json`` says which version :mod:`ecgcourse.records.download` brought,
-and how many records at each sampling rate.
+``SHA256SUMS.txt`` names every file of a version with its SHA-256. A folder of the first n records, or of chosen ones,
+has a table of just these; the whole table, which has the sum, then lies beside it as ``ptbxl_database_whole.csv``, and
+the table in use must be its first rows, or the chosen ones, byte for byte. ``download.json`` says which version
+:mod:`ecgcourse.records.download` brought, how many records at each sampling rate, and which, where they were chosen.
 """
 
 import csv
@@ -29,6 +29,7 @@ SAMPLING_RATES = tuple(NAME_COLUMN)
 SUMS = "SHA256SUMS.txt"
 WHOLE = "ptbxl_database_whole.csv"
 MANIFEST = "download.json"
+ID_COLUMN = "ecg_id"
 
 _LICENSE = "LICENSE.txt"
 _LARGEST_SUMS = 2**26  # bytes; those of PTB-XL have 4 million
@@ -119,7 +120,8 @@ def verify(
     Raises
     ------
     DataError
-        If the folder has no usable ``SHA256SUMS.txt``, or a file there can't be read.
+        If the folder has no usable ``SHA256SUMS.txt``, or a file there can't be read; or if it holds chosen records and
+        the first N are asked for.
     SettingError
         If the number of records or the sampling rate isn't possible.
     """
@@ -127,6 +129,9 @@ def verify(
     check_choice(n_records, sampling_rate or SAMPLING_RATES[0])
     with disk_errors_told(root):
         manifest, checksums = read_manifest(root), folder_checksums(root)
+        chosen = manifest.ids if manifest else ()
+        if chosen and n_records:
+            raise DataError(f"{root} holds chosen records, not the first {n_records:,}; verify it without a number")
         others = other_files(checksums)
         problems = find_corrupt(root, others, checksums, progress)
         wanted, names = {}, []
@@ -135,6 +140,7 @@ def verify(
             name = WHOLE if (root / WHOLE).exists() else DATABASE
             problems.append(Problem(name, "missing or wrong, so the records that it lists weren't checked"))
         else:
+            table = table.only(chosen)
             wanted = _wanted(root, checksums, manifest, table, n_records, sampling_rate)
             names = [name for rate, number in wanted.items() for name in table.files(rate, number)]
             problems += _table_problems(root, table, manifest, n_records)
@@ -275,11 +281,28 @@ class WholeTable:
             raise DataError(f"{DATABASE} has no records, or no column {names}; don't use this source")
         places = {rate: columns.index(name) for rate, name in NAME_COLUMN.items()}
         self._names = {rate: [_record_name(row, place) for row in rows] for rate, place in places.items()}
+        self._ids = [row[columns.index(ID_COLUMN)] for row in rows] if ID_COLUMN in columns else []
         self.n_records = len(rows)
 
     def first(self, n_records: int) -> bytes:
         """Return the table of the first records, byte for byte."""
         return self._content[: self._ends[n_records]]
+
+    def only(self, ids: Sequence[int]) -> "WholeTable":
+        """Return the table of the records with these ``ecg_id``, in its own order; of no ids, the table itself.
+
+        Raises
+        ------
+        DataError
+            If the table lacks one of them.
+        """
+        wanted = set(map(str, ids))
+        rows = [k for k, ecg_id in enumerate(self._ids) if ecg_id in wanted]
+        unknown = sorted(map(int, wanted.difference(self._ids)))
+        if unknown:
+            raise DataError(f"PTB-XL has no record {', '.join(map(str, unknown[:_SHOWN]))}; choose others")
+        parts = [self._content[: self._ends[0]], *(self._content[self._ends[k] : self._ends[k + 1]] for k in rows)]
+        return WholeTable(b"".join(parts)) if ids else self
 
     def files(self, sampling_rate: int, n_records: int) -> list[str]:
         """Return the paths of the first records' files."""
@@ -329,10 +352,11 @@ def _record_name(row: Sequence[str], place: int) -> str:
 
 
 class Manifest(NamedTuple):
-    """What ``download.json`` says: the version, and the number of records by sampling rate in Hz."""
+    """What ``download.json`` says: version, number of records by sampling rate in Hz, ``ecg_id`` of chosen ones."""
 
     version: str
     n_records: dict[int, int]
+    ids: tuple[int, ...] = ()
 
 
 def read_manifest(root: Path) -> Manifest | None:
@@ -344,7 +368,7 @@ def read_manifest(root: Path) -> Manifest | None:
         content = read_json(path)
         n_records = {int(rate): int(number) for rate, number in content["n_records"].items()}
         check_choice(None, *(set(n_records) - set(SAMPLING_RATES) or SAMPLING_RATES[:1]))
-        return Manifest(str(content["version"]), n_records)
+        return Manifest(str(content["version"]), n_records, tuple(int(ecg_id) for ecg_id in content.get("ids", ())))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is damaged; remove it and download again") from error
 
@@ -383,7 +407,7 @@ def _table_problems(root: Path, table: WholeTable, manifest: Manifest | None, n_
     if not (root / DATABASE).exists():
         return [Problem(DATABASE, "missing")]
     if not listed:
-        return [Problem(DATABASE, f"not the first rows of {WHOLE}")]
+        return [Problem(DATABASE, f"not cut from {WHOLE}")]
     if manifest and listed != max(manifest.n_records.values(), default=0):
         return [Problem(DATABASE, f"lists {listed:,} records, which isn't the number in {MANIFEST}")]
     if listed < min(n_records or 0, table.n_records):

@@ -30,7 +30,7 @@ from ecgcourse.errors import (
 from ecgcourse.records.own_formats import READERS, TABLES, header_lines, read_wfdb
 from ecgcourse.records.own_tables import table_of
 from ecgcourse.records.own_words import UNITS, Raw, lead_of, unit_of
-from ecgcourse.records.ptbxl_names import LEADS
+from ecgcourse.records.ptbxl_names import ALL_LEADS, LEADS
 from ecgcourse.support.files import stat_file
 
 NO_HEART = 50.0
@@ -130,7 +130,7 @@ def with_leads(ecg: Ecg, wanted: Sequence[str]) -> Ecg:
     ecg
         The record.
     wanted
-        Names of :data:`ecgcourse.records.ptbxl.LEADS`.
+        Names of :data:`ecgcourse.records.ptbxl_names.ALL_LEADS`.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def with_leads(ecg: Ecg, wanted: Sequence[str]) -> Ecg:
         If a name is no lead.
     """
     for name in wanted:
-        check_name(name, LEADS, "no lead is")
+        check_name(name, ALL_LEADS, "no lead is")
     there = dict(zip(ecg.leads, ecg.signal, strict=True))
     missing = [name for name in wanted if name not in there]
     from_limbs = [name for name in missing if name in ("II", "III", "aVR", "aVL", "aVF")]
@@ -277,7 +277,7 @@ def _choose(path: Path, raw: Raw, leads: Sequence[str] | None) -> tuple[dict[str
             f"{path}: no signal is a lead of the ECG: found {brief(', '.join(other)) or 'no name'}; name them as in "
             f"{', '.join(LEADS)}, or give leads"
         )
-    order = [name for name in (*LEADS, "MLII") if name in chosen]
+    order = [name for name in ALL_LEADS if name in chosen]
     return {name: chosen[name] for name in order}, other
 
 

@@ -58,10 +58,35 @@ def read_wfdb(path: Path, *_: object) -> Raw:
         for name, unit in _check_wfdb(part):
             if units.setdefault(name, unit) != unit and lead_of(name)[0]:
                 raise DataError(f"{path}: lead {name} changes from {units[name]} to {unit}; give each segment one unit")
-    record = wfdb.rdrecord(str(base))
+    if isinstance(header, wfdb.MultiRecord):
+        # The layout has no samples.
+        for name in {name for name, length in zip(header.seg_name, header.seg_len, strict=True) if length} - {"~"}:
+            part = base.with_name(name)
+            _warn_of_checksums(part, wfdb.rdrecord(str(part), physical=False))
+        record = wfdb.rdrecord(str(base))
+        voltages = record.p_signal
+    else:
+        record = wfdb.rdrecord(str(base), physical=False)
+        _warn_of_checksums(base, record)
+        voltages = record.dac()
     names = [name or "" for name in record.sig_name]
     about = about_of("WFDB", record.comments or ())
-    return Raw(record.p_signal.T, names, [units[name] for name in names], float(record.fs), about)
+    return Raw(voltages.T, names, [units[name] for name in names], float(record.fs), about)
+
+
+def _warn_of_checksums(base: Path, record: wfdb.Record) -> None:
+    """Warn once of all leads whose samples don't add up to what the header says: a byte has changed since."""
+    stated = record.checksum or [None]
+    # Sums are of what the file holds; of several samples in a frame, or shifted ones, wfdb hands on others.
+    plain = all((n or 1) == 1 for n in record.samps_per_frame or ()) and not any(record.skew or ())
+    # Nothing but zeros is what some programs write for sums that they don't know.
+    if not plain or None in stated or not any(stated):
+        return
+    sums = zip(record.sig_name, stated, record.calc_checksum(), strict=True)
+    wrong = [name or "without a name" for name, said, found in sums if (said - found) % 2**16]
+    if wrong:
+        words = "the samples of lead {} don't add up to the checksum in the header; a file was damaged or exchanged"
+        warnings.warn(f"{base}.hea: {words.format(brief(', '.join(wrong)))}", EcgCourseWarning, stacklevel=4)
 
 
 def _check_wfdb(base: Path) -> list[tuple[str, str]]:

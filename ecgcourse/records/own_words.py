@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ecgcourse.errors import brief
-from ecgcourse.records.ptbxl_names import LEADS
+from ecgcourse.records.ptbxl_names import ALL_LEADS
 
 UNITS = {"mV": 1.0, "uV": 1e3, "V": 1e-3, "nV": 1e6}
 """The units that voltages may come in: how many of each make a millivolt."""
@@ -41,7 +41,7 @@ def lead_of(name: object) -> tuple[str | None, str | None]:
         return None, None
     plain = match["lead"].lower()
     plain = {"ml2": "mlii"}.get(plain, plain.removeprefix("d"))
-    lead = next(lead for lead in (*LEADS, "MLII") if lead.lower() == plain)
+    lead = next(lead for lead in ALL_LEADS if lead.lower() == plain)
     return lead, match["inside"] or match["after"]
 
 

@@ -123,14 +123,14 @@ def write(
     settings = Settings(n_records, seed, hospital, shortcut, beats)
     practice_people.check(settings, MOST_RECORDS)
     mark = {"synthetic": True, "generator": GENERATOR, **asdict(settings)}
-    if _mark_of(root) == mark:
+    if mark_of(root) == mark:
         return root
     try:
         with atomic_folder(root, wait=WAIT) as folder:
             _fill(folder, mark, settings, progress)
     except DataError:
         # Another process may have finished the same set meanwhile.
-        if _mark_of(root) != mark:
+        if mark_of(root) != mark:
             raise
     return root
 
@@ -179,7 +179,7 @@ def data_root(progress: bool | None = False) -> Path:
 
 def is_practice(root: str | os.PathLike) -> bool:
     """Whether a folder is a synthetic set that :func:`write` made."""
-    return bool(_mark_of(Path(root)).get("synthetic"))
+    return bool(mark_of(Path(root)).get("synthetic"))
 
 
 def signs(root: str | os.PathLike, ecg_ids: Iterable[int], superclass: str) -> np.ndarray:
@@ -264,7 +264,7 @@ def default_folder(
 
 
 def _records_of(root: str | os.PathLike) -> list[Record]:
-    mark = dict(_mark_of(Path(root)))
+    mark = dict(mark_of(Path(root)))
     if not mark.pop("synthetic", False) or mark.pop("generator", None) != GENERATOR:
         raise DataError(
             f"{root} is no practice set that this version of the package makes, so nobody knows where its signs lie; "
@@ -278,7 +278,7 @@ def _plan(settings: Settings) -> list[Record]:
     return practice_people.plan(settings)
 
 
-def _mark_of(root: Path) -> dict:
+def mark_of(root: Path) -> dict:
     try:
         mark = read_json(root / MARK)
     except DataError:

@@ -4,6 +4,9 @@ DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+ALL_LEADS = (*LEADS, "MLII")
+"""All leads that a network can read: those of PTB-XL, and the modified lead II of Holter recorders."""
+
 CLASSES = ("MI", "STTC", "CD", "HYP")
 LABEL_SETS = ("superclass", "superclass5", "subclass", "diagnostic", "form", "rhythm", "all")
 """The sets of classes that PTB-XL's records have labels of, as in Strodthoff et al., "Deep learning for ECG analysis:

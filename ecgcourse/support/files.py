@@ -19,7 +19,6 @@ from typing import BinaryIO
 
 import filelock
 import numpy as np
-import platformdirs
 
 from ecgcourse.errors import DataError, StorageError, in_words, shown
 from ecgcourse.support.renamed import former_names
@@ -170,7 +169,12 @@ def cache_folder() -> Path:
         ``$ECGCOURSE_CACHE`` if set, else the user's cache folder of the operating system.
     """
     chosen = os.environ.get("ECGCOURSE_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("ecgcourse")
+    if chosen:
+        return Path(chosen).expanduser()
+    # Not above: most of the package never asks for the folder, and runs without this, too.
+    import platformdirs
+
+    return platformdirs.user_cache_path("ecgcourse")
 
 
 def check_inside(path: Path, root: Path) -> None:

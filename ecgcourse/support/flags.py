@@ -42,7 +42,7 @@ def add(
         words = re.split(r"(?<!\b[eE]\.g)\.(?:\s|$)", words)[0]
         how = {"dest": prefix + field.name, "default": argparse.SUPPRESS, "help": words}
         option = f"--{prefix}{field.name.replace('_', '-')}"
-        if field.type is bool:
+        if field.type in (bool, bool | None):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, **how)
             continue
         how["help"] += "" if default is None else f" (default: {default})"

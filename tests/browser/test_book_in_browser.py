@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "book" / "_build" / "html"
 NAMES = entries(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
 PHONE = {"width": 390, "height": 844}
+LAPTOP = {"width": 1400, "height": 900}
 
 pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason=f"no built book in {HTML}; make book builds it")
 
@@ -77,6 +78,27 @@ def test_has_no_serious_violation(opened):
 def test_fits_a_phone(opened):
     opened.page.set_viewport_size(PHONE)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_no_code_is_cut_on_a_laptop(opened):
+    opened.page.set_viewport_size(LAPTOP)
+    opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    cut = "pres => pres.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"
+    assert opened.page.locator(".cell_input pre, .highlight-bash pre").evaluate_all(cut) == []
+
+
+def test_figures_of_cells_have_two_pixels_for_each_of_the_page(opened):
+    sizes = "images => images.map((one) => [one.naturalWidth, parseFloat(one.style.width)])"
+    for pixels, width in opened.page.locator(".cell_output img").evaluate_all(sizes):
+        assert pixels // 2 == width
+
+
+def test_figures_keep_their_grey_levels_in_the_dark(opened):
+    opened.page.emulate_media(color_scheme="dark")
+    opened.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    looks = "images => images.map((one) => [getComputedStyle(one).filter, getComputedStyle(one).backgroundColor])"
+    found = opened.page.locator(".bd-article img:not(.only-light, .dark-light)").evaluate_all(looks)
+    assert {tuple(look) for look in found} <= {("none", "rgb(255, 255, 255)")}
 
 
 # The last one: it thins the page out.

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fed
 import nbformat
 import yaml
 
@@ -31,7 +32,7 @@ SECTIONS = (
     "Where to read on",
 )
 # Chapters in which the original's code has a mistake, or a choice, that teaches something.
-CASES = (3, 5, 6, 7, 8, 10, 11, 12, 13)
+CASES = (3, 5, 6, 7, 8, 10, 11, 12, 13, 16)
 MOST_REMEMBERED = 5
 FEWEST_WORDS = 8
 QUESTIONS = range(3, 6)
@@ -48,11 +49,14 @@ _MYST = re.compile(r"^\s*(```+|:::+)\s*\{|^\s*:::|\{[\w:-]+\}`|^\s*\([\w-]+\)=\s
 _MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|opt|mnt|work|content|var)/|\b[A-Z]:\\")
 _MEMORY_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#|data:)([^)#\s]+)")
-_PICKS_A_DEVICE = re.compile(r"(\w+\.)*(TrainConfig|Classifier(\.load)?)|training\.predict(_logits)?")
+_FED = re.compile(r"\b(is|are) fed\b")
 _UNCERTAIN = re.compile(r"perf_counter|timeit|\bfit\(|\btrain")
 
 Notebook = nbformat.NotebookNode
 Rule = Callable[[Notebook], list[str]]
+
+# What moves a network to the device that is picked, unless one is named.
+_CALCULATES = ("training.TrainConfig", "training.predict")
 
 
 def read(path: Path) -> Notebook:
@@ -228,23 +232,6 @@ def defines_nothing_of_the_package(notebook: Notebook) -> list[str]:
     return [f"defines {name}, which the package has" for name in defined if name in taken]
 
 
-def keeps_to_one_device(notebook: Notebook) -> list[str]:
-    """A chapter that picks a device leaves all to it; any other one names one wherever the package would pick it."""
-    calls = [node for tree in _trees(notebook) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    named = {call: {each.arg: each.value for each in call.keywords}.get("device") for call in calls}
-    if any(ast.unparse(call.func) == "training.pick_device" for call in calls):
-        return [
-            f"picks a device, and names another: {ast.unparse(call)}"
-            for call, device in named.items()
-            if isinstance(device, ast.Constant)
-        ]
-    return [
-        f"leaves the device to the package, but not its own tensors: {ast.unparse(call)}"
-        for call, device in named.items()
-        if device is None and _PICKS_A_DEVICE.fullmatch(ast.unparse(call.func))
-    ]
-
-
 def is_portable(notebook: Notebook) -> list[str]:
     """No MyST, which Colab, JupyterLab and GitHub would show raw."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -287,6 +274,37 @@ def _figure_problems(notebook: Notebook, cell: Notebook, follower: Notebook | No
         yield f"mystnb.figure.name does not start with {figure_prefix(notebook)}"
     if follower is None or follower.cell_type != "markdown":
         yield "no Markdown cell after the figure says what to see in it"
+
+
+def says_what_is_fed(notebook: Notebook) -> list[str]:
+    """Millivolts behind the causal filter, whose ST segments no one may read, are drawn as what a network is fed."""
+    known: set[str] = set()
+    helpers: set[str] = set()
+    problems = []
+    for cell, tree in zip(code_cells(notebook)[1:], _trees(notebook), strict=True):
+        fed.follow(tree.body, known)
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        helpers |= {function.name for function in functions if fed.draws_millivolts(function, helpers)}
+        draws = figures(cell) and fed.draws_millivolts(tree, helpers) and fed.reads_causal(tree, known)
+        if draws and not _FED.search(cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")):
+            problems.append(f"{cell.id}: draws mV after the causal filter, and its caption doesn't say 'as … is fed'")
+    return problems
+
+
+def says_where_it_calculates(notebook: Notebook) -> list[str]:
+    """A network lies where the chapter's tensors lie, also on a machine with a GPU: all named, or all picked alike."""
+    nodes = [node for tree in _trees(notebook) for node in ast.walk(tree)]
+    if any(isinstance(node, ast.Attribute) and node.attr == "pick_device" for node in nodes):
+        return []
+    named = {
+        key.value for node in nodes if isinstance(node, ast.Dict) for key in node.keys if isinstance(key, ast.Constant)
+    }
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) in _CALCULATES]
+    return [
+        f"{ast.unparse(call.func)} names no device"
+        for call in calls
+        if not any(each.arg == "device" or (each.arg is None and "device" in named) for each in call.keywords)
+    ]
 
 
 def has_the_sections(notebook: Notebook) -> list[str]:
@@ -409,10 +427,11 @@ _COMMON_RULES: tuple[Rule, ...] = (
     has_short_cells,
     uses_the_package,
     defines_nothing_of_the_package,
-    keeps_to_one_device,
     is_portable,
     links_to_what_exists,
     describes_its_figures,
+    says_what_is_fed,
+    says_where_it_calculates,
     compares_its_outputs,
 )
 

@@ -215,6 +215,15 @@ def other_name(notebook):
     notebook.cells[6].metadata["mystnb"]["figure"]["name"] = "fig-ch02-line"
 
 
+def draw(before, drawing):
+    """Plant a drawing of what an earlier cell has made."""
+
+    def plant(notebook):
+        notebook.cells[5].source, notebook.cells[6].source = before, drawing
+
+    return plant
+
+
 def no_reading(notebook):
     del notebook.cells[7]
 
@@ -245,6 +254,8 @@ ERROR = new_output("error", ename="ValueError", evalue="", traceback=[])
 WARNING = new_output("stream", name="stderr", text="UserWarning")
 SECOND_FIGURE = new_output("display_data", data={"image/png": ""})
 FAULTS = [
+    (rules.says_where_it_calculates, source(5, "config = training.TrainConfig(epochs=1)")),
+    (rules.says_where_it_calculates, source(5, "training.predict(model, data)")),
     (rules.is_tidy, add_version),
     (rules.is_tidy, add_timing),
     (rules.is_tidy, random_id),
@@ -268,8 +279,6 @@ FAULTS = [
     (rules.has_short_cells, source(5, " ")),
     (rules.uses_the_package, source(5, "import numpy")),
     (rules.defines_nothing_of_the_package, source(5, "def recurrence(x):\n    return x")),
-    (rules.keeps_to_one_device, source(5, "config = training.TrainConfig(epochs=1)")),
-    (rules.keeps_to_one_device, source(5, 'training.pick_device("auto")\ntraining.predict(model, x, device="cpu")')),
     (rules.is_portable, source(4, "```{note}\nx\n```")),
     (rules.is_portable, source(4, ":::{note}\nx\n:::")),
     (rules.is_portable, source(4, "See {ref}`somewhere`.")),
@@ -280,6 +289,13 @@ FAULTS = [
     (rules.describes_its_figures, other_name),
     (rules.describes_its_figures, no_reading),
     (rules.describes_its_figures, output(6, SECOND_FIGURE)),
+    (rules.says_what_is_fed, draw("x = signals.bandpass(y, fs)", "plots.leads(x, fs)")),
+    (
+        rules.says_what_is_fed,
+        draw("x = {1: bandpass(y)}\nx[2] = y", "for a in x.values():\n    plot(a, 'mV')"),
+    ),
+    (rules.says_what_is_fed, draw("def show(y):\n    plots.leads(bandpass(y), fs)", "show(y)")),
+    (rules.says_what_is_fed, draw("r = SignalRecipe(scaling='millivolt')", "plots.attribution(r.apply(y), a, fs)")),
     (rules.has_the_sections, source(9, "## Summary")),
     (rules.has_the_sections, source(4, "#### Deep down")),
     (rules.has_the_sections, source(21, "## Where to read on\n\n## Appendix")),
@@ -314,6 +330,26 @@ FAULTS = [
 def test_rule_catches_fault(good, rule, plant):
     plant(good)
     assert rule(good) != []
+
+
+@pytest.mark.parametrize(
+    ("before", "drawing"),
+    [
+        ("x = signals.bandpass(y, fs, zero_phase=True)", "plots.leads(x, fs)"),
+        ("x = signals.bandpass(y, fs)\nx = y", "plots.leads(x, fs)"),
+        ("x = signals.bandpass(y, fs)", "plots.leads(signals.min_max(x), fs, units='')"),
+        ("raw, x = y, signals.bandpass(y, fs)", "plots.leads(raw, fs)"),
+    ],
+)
+def test_other_voltages_need_no_such_caption(good, before, drawing):
+    draw(before, drawing)(good)
+    assert rules.says_what_is_fed(good) == []
+
+
+def test_a_caption_may_say_that_voltages_are_fed(good):
+    draw("x = signals.bandpass(y, fs)", "plots.leads(x, fs)")(good)
+    good.cells[6].metadata["mystnb"]["figure"]["caption"] = "A record as a network is fed it."
+    assert rules.says_what_is_fed(good) == []
 
 
 def test_training_cell_may_be_ignored(good):

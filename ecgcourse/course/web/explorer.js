@@ -7,20 +7,13 @@ const looks = taps(length, size);
 const state = { record: 0, lead: 0, field: "GAF", row: Math.trunc(size / 4), column: Math.trunc((5 * size) / 8) };
 let x, field, levels, speaking;
 
-/** The samples of one lead, embedded as little-endian float32 in base64. */
-function decoded(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  return Float64Array.from({ length: bytes.length / 4 }, (_, n) => view.getFloat32(4 * n, true));
-}
-
 /** Second of the record that a pixel's middle looks at. */
 function moment({ first, weight }) {
   return (first + weight) / fs;
 }
 
 function choose() {
-  x = decoded(samples[state.record][state.lead]);
+  x = floats(samples[state.record][state.lead]);
   field = FIELDS[state.field](x, { bins, mtfWhite });
   levels = greyLevels(field, length, size);
   const canvas = document.querySelector("#picture canvas");

@@ -44,6 +44,18 @@ function handedOver() {
   return JSON.parse(byId("data").textContent);
 }
 
+/** The bytes that base64 holds. */
+function bytesOf(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+/** Numbers embedded as little-endian float32 in base64. */
+function floats(text) {
+  const bytes = bytesOf(text);
+  const view = new DataView(bytes.buffer);
+  return Float64Array.from({ length: bytes.length / 4 }, (_, n) => view.getFloat32(4 * n, true));
+}
+
 /** Put grey levels onto a square canvas. */
 function paint(canvas, levels, size) {
   canvas.width = canvas.height = size;

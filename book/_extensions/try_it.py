@@ -1,0 +1,23 @@
+"""The directive ``try-it``: the page of :mod:`ecgcourse.course.try_it` in a frame, made while the book is built.
+
+So the weights are kept once, with the package, and not in the book's sources too.
+"""
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from ecgcourse import try_it
+
+
+class TryIt(SphinxDirective):
+    """A frame that holds all that it needs."""
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", try_it.page()._repr_html_(), format="html")]
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Register with Sphinx."""
+    app.add_directive("try-it", TryIt)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
