@@ -25,7 +25,7 @@ from ecgcourse.analysis.grids import Arm, Grid
 from ecgcourse.analysis.pooled import Pooled, Split
 from ecgcourse.analysis.stacking import Stacking
 from ecgcourse.errors import DataError, SettingError, in_words
-from ecgcourse.learning import datasets, training
+from ecgcourse.learning import datasets, hardware, training
 from ecgcourse.learning.config import TrainConfig
 from ecgcourse.recipe import Recipe
 from ecgcourse.records import practice
@@ -253,7 +253,7 @@ def train_and_judge(arm: Arm, seed: int, records: Pooled, split: Split, kept: Ke
     DataError, SettingError
         As the datasets, the recipes and :func:`ecgcourse.learning.training.fit`.
     """
-    config = _config(arm.training, seed)
+    config = hardware.resolve(_config(arm.training, seed))
     training.seed_everything(seed)
     model = _pretrained(arm, kept) if arm.pretraining else arm.make()
     if arm.parts_training or model.settings.get("freeze"):
