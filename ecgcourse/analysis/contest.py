@@ -156,7 +156,7 @@ class Contest:
             - anything with ``predict_proba(x)`` of (N, 12, T) voltages in mV at 100 Hz, such as a
               :class:`ecgcourse.classifier.Classifier` or a model of your own;
             - a network that carries its recipe, such as
-              :func:`ecgcourse.models.original_weights.load_original` returns;
+              :func:`ecgcourse.models.load_original` returns;
             - the folder of a run, a checkpoint, or the name of a shipped network;
             - a CSV file with a row per record, ``ecg_id`` or ``file``, and a column per class, MI or probability_MI, as
               ``predict --csv`` and ``evaluate`` write it;
