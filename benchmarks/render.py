@@ -126,6 +126,36 @@ def by_size(x: np.ndarray, repeats: int) -> dict[str, Rate]:
     return found
 
 
+def by_image(x: np.ndarray, repeats: int, n_leads: int = 192) -> dict[str, Rate]:
+    """Thousands of leads per second on one thread: whole, and each image alone from rows that are ready."""
+    leads = np.ascontiguousarray(np.resize(x, (n_leads, x.shape[-1])))
+    images = np.empty((n_leads, 3, SIZE, SIZE), np.uint8)
+    first, second, weight = fields.taps(leads.shape[-1], SIZE)
+    w, edges = weight.astype(np.float32), fused.rounded_down(fields.bin_edges(10), leads.dtype)
+    near, far = leads[0, first], leads[0, second]
+    bins, counts = np.empty(len(leads[0]), np.int32), np.empty((fused.N_ACCUMULATORS, 10, 10), np.int32)
+    levels, whole = np.empty((10, 10), np.float32), np.empty((10, SIZE), np.uint8)
+    cosine, sine, shares, rows = (np.empty(shape, np.float32) for shape in (SIZE, SIZE, (10, SIZE), (10, SIZE)))
+    fused._angles(leads[0], near, far, w, cosine, sine)
+    fused._bin_numbers(leads[0], edges, bins)
+    fused._transition_levels(bins, fields.MTF_WHITE, counts, levels)
+    fused._shares(bins, first, second, w, shares)
+    fused._rows_of_bins(levels, shares, rows, whole)
+    alone = {
+        "only the GAF": lambda image: fused._gramian_angular(cosine, sine, image[0]),
+        "only the MTF": lambda image: fused._markov_transition(bins, first, second, w, rows, whole, image[1]),
+        "only the RP": lambda image: fused._recurrence(fused.WHITE * near, fused.WHITE * far, w, image[2]),
+        "filling memory": lambda image: image.fill(7),
+    }
+    settings = (first, second, w, edges, fields.MTF_WHITE)
+    ways = {
+        "a lead": lambda: fused._fill(leads, *settings, images),
+        "a lead, into the cache": lambda: [fused._fill(lead[None], *settings, images[:1]) for lead in leads],
+    }
+    ways |= {name: lambda one=one: [one(image) for image in images] for name, one in alone.items()}
+    return {name: rate(way, n_leads / 1000, repeats) for name, way in ways.items()}
+
+
 def first_calls() -> dict[str, str]:
     """Seconds of the first call in a new process: with nothing compiled yet, and with the loops on disk."""
     with tempfile.TemporaryDirectory() as cache:
@@ -156,6 +186,7 @@ def main() -> None:
             "ours": "600 records, 256 pixels a side",
             "rates": by_size(x, options.repeats),
         },
+        "thousand leads per second on one thread": {"ours": "a lead", "rates": by_image(x, options.repeats)},
     }
     measuring.finish(options.out, {"machine": machine, "tables": tables, "besides": first_calls()})
 
