@@ -6,8 +6,17 @@ import pytest
 
 # Set by a user or an outer tool, these would change the notebooks' outputs, which were computed without them.
 _OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
-# Files whose tests take longest: begun last, one of them would keep all other processes waiting.
-_LONG = ("test_real_data", "test_book_in_browser", "test_distributed", "test_recipe", "test_practice", "test_cli")
+# Files whose tests take longest, by --durations: begun last, one of them would keep all other processes waiting.
+_LONG = (
+    "test_real_data",
+    "test_book_in_browser",
+    "test_distributed",
+    "test_export",
+    "test_interruption",
+    "test_cli_judge",
+    "test_runs",
+    "test_damaged_files",
+)
 
 
 def _compares_notebooks(config: pytest.Config) -> bool:
