@@ -28,7 +28,7 @@ _ROOMS = {
         *("pooled", "contest", "grids", "sweep", "stacking", "feature_svm", "sanity", "explain", "plots", "quality"),
         *("drawings", "answers", "html_page", "report_page", "answers_page"),
     ),
-    "course": ("exercises", "interactive", "try_it"),
+    "course": ("exercises", "quizzes", "interactive", "try_it", "guess"),
 }
 _DOORS = ("errors", "recipe", "classifier", "cli", "cli_words", "cli_asked", "cli_judge", "cli_predict", "cli_export")
 _DOORS += ("cli_parameters", "cli_sweep", "export")

@@ -1,10 +1,12 @@
 """The pages around the chapters."""
 
 import re
+import shlex
 import socket
 import sys
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -15,8 +17,9 @@ from docutils.frontend import get_default_settings
 from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from book._extensions import environment_table, real_records
+from book._extensions import environment_table, part_opening, real_records
 from book._extensions.glossary_links import slug
+from ecgcourse import cli_words
 from tools.address import slug as repository
 from tools.notebooks import minutes
 
@@ -93,7 +96,9 @@ def test_reference_has_every_module_once():
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("api*.md")]
     described = [name for page in pages for name in re.findall(r"automodule:: ([\w.]+)", page)]
     rooms = {f"ecgcourse.{room}" for room in ROOMS}
-    wanted = [name for name in modules() if not re.search(r"exercises\.chapter\d\d$", name) and name not in rooms]
+    wanted = [
+        name for name in modules() if not re.search(r"exercises\.(chapter\d\d|part\d)$", name) and name not in rooms
+    ]
     assert sorted(described) == sorted(wanted)
 
 
@@ -269,6 +274,38 @@ def test_teachers_guide_sets_exercises_that_exist():
     wanted = re.findall(r"\b\d+\.\d\b", " ".join(re.findall(r"\*\*Set:\*\* (.+)", text)))
     assert len(wanted) > 30
     assert set(wanted) <= there
+
+
+def test_commands_of_the_capstone_exist():
+    """The parser of the command line takes each as it stands."""
+    text = (ROOT / "book" / "capstone.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python -m ecgcourse (.+)$", text, flags=re.MULTILINE)
+    asked = [cli_words.parse(shlex.split(command)).command for command in commands]
+    assert set(asked) == {"sweep", "train", "calibrate", "contest", "evaluate", "predict", "practice"}
+    grids = re.findall(r"sweep (\S+\.toml)", text)
+    assert [grid for grid in grids if not (ROOT / grid).is_file()] == []
+
+
+def test_a_concept_map_has_each_box_and_arrow():
+    """Two rows of two boxes, one arrow each; then one box that both lead to. An arrow is a line and its tip."""
+    rows = part_opening.rows_of(["a / of a & b (1) | c", "> so", "d (2) | e", "f"])
+    assert rows[1] == ("so", [(["d"], "2"), (["e"], "")])
+    drawn = ElementTree.fromstring(part_opening.drawing(rows, 'all "of" it'))
+    assert drawn.attrib["aria-label"] == 'all "of" it' and drawn.attrib["role"] == "img"
+    assert [part.text for part in drawn.iter("text")] == ["a", "of a & b", "1", "c", "so", "d", "2", "e", "f"]
+    assert (len(list(drawn.iter("rect"))), len(list(drawn.iter("path")))) == (5, 2 * 4)
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 4])
+def test_a_part_opens_and_closes_and_tells_its_time(part, chapter_minutes):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"][part]
+    files = [chapter["file"] for chapter in toc["chapters"]]
+    assert files[0] == f"part_{part}" and f"quiz_{part}" in files[-2:]
+    counted = sum(chapter_minutes[name] for name in files if name in chapter_minutes)
+    told = re.search(r"^(.+?), counted .* plan (.+) to (.+)\.$", part_opening.time_of(f"part_{part}")).groups()
+    assert minutes_shown(told[0]) == counted
+    for factor, planned in zip((1.5, 2), map(minutes_shown, told[1:]), strict=True):
+        assert planned == pytest.approx(factor * counted, abs=8)
 
 
 def test_changelog_has_the_version():

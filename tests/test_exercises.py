@@ -83,6 +83,12 @@ def test_every_exercise_of_the_book_has_a_check_and_the_other_way_round():
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
         numbers = re.findall(r"^### Exercise (\d+)", "\n".join(cells), flags=re.MULTILINE)
         in_book += [f"{int(path.name[:2])}.{number}" for number in numbers]
+    for number, place in enumerate(("I", "II", "III", "IV"), start=1):
+        quiz = nbformat.read(BOOK / f"quiz_{number}.ipynb", as_version=4)
+        asked = re.findall(r'exercises\.check\("([IV]+\.\d)"', "\n".join(cell.source for cell in quiz.cells))
+        # Each twice: in the open cell, and in the folded solution.
+        assert [key.split(".")[0] for key in asked] == [place] * len(asked) and asked[::2] == asked[1::2]
+        in_book += asked[::2]
     assert list(KEYS) == in_book
 
 
@@ -94,7 +100,7 @@ def test_check_prints_the_verdict(capsys):
 
 @pytest.mark.parametrize("key", ["4.99", "99.1", "four", "", 4.2, None])
 def test_unknown_key_names_one_that_exists(key):
-    with pytest.raises(SettingError, match=r"did you mean '\d+\.\d+'"):
+    with pytest.raises(SettingError, match=r"did you mean '(\d+|[IV]+)\.\d+'"):
         exercises.check(key, 1)
 
 

@@ -18,7 +18,7 @@ import nbformat
 from tools.notebooks import run as execute
 
 COLUMNS = ("notebook", "exercise", "verdict", "said")
-SAID = re.compile(r"^Exercise (\d+\.\d+): (.+)$", flags=re.MULTILINE)
+SAID = re.compile(r"^Exercise ((?:\d+|[IV]+)\.\d+): (.+)$", flags=re.MULTILINE)
 
 
 def verdict(said: str) -> str:

@@ -214,7 +214,9 @@ def _sliders(bells: dict[str, dict[str, float]]) -> list[dict]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def make_page(title: str, name: str, numbers: dict, height: int, scripts: Sequence[str] = ()) -> Page:
+def make_page(
+    title: str, name: str, numbers: dict, height: int, scripts: Sequence[str] = (), styles: Sequence[str] = ()
+) -> Page:
     """Put a page together from its parts in the folder ``web``.
 
     Parameters
@@ -228,13 +230,15 @@ def make_page(title: str, name: str, numbers: dict, height: int, scripts: Sequen
         As for :class:`Page`.
     scripts : sequence of str
         Further scripts that it needs, in their order.
+    styles : sequence of str
+        Further style sheets.
 
     Raises
     ------
     SettingError
         The page would be larger than :data:`MAX_BYTES`.
     """
-    style = _part("page.css") + _part(f"{name}.css")
+    style = "".join(_part(part) for part in ("page.css", *styles, f"{name}.css"))
     # "<" ends a script wherever it stands; JSON may write it another way.
     data = json.dumps(numbers, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = [_part(part) for part in ("fields.js", "page.js", *scripts, f"{name}.js")]

@@ -90,7 +90,8 @@ def page() -> Page:
         "examples": examples(),
         "card": _card(),
     }
-    return make_page("Try it", "try_it", numbers, 1500, scripts=("records.js", "tables.js", "network.js", "paper.js"))
+    scripts = ("records.js", "tables.js", "network.js", "paper.js")
+    return make_page("Try it", "try_it", numbers, 1500, scripts, styles=("paper.css",))
 
 
 def network(model: ResNet1d) -> tuple[dict, np.ndarray]:

@@ -1,6 +1,7 @@
-"""Checks of a learner's answers to the book's exercises: right, or why not.
+"""Checks of a learner's answers to the book's exercises and quizzes: right, or why not.
 
-Each chapter's answers stand in a module of their own, which loads when one of them is asked for.
+The answers of each chapter, and of each part's quiz, stand in a module of their own, which loads when one of them is
+asked for.
 """
 
 import re
@@ -12,6 +13,8 @@ from ecgcourse.errors import SettingError, closest, shown
 
 __all__ = ["Verdict", "check", "judge", "keys"]
 
+_PARTS = ("I", "II", "III", "IV")
+
 
 def check(key: str, answer: object = ...) -> None:
     """Print whether an answer is right, or else why not.
@@ -19,7 +22,7 @@ def check(key: str, answer: object = ...) -> None:
     Parameters
     ----------
     key : str
-        Chapter and exercise, such as "4.2".
+        Chapter and exercise, such as "4.2"; or part and question of a quiz, such as "II.1".
     answer : object
         What the exercise asks for: a number, an array, a word or a function. The three dots of an untouched
         exercise count as no answer yet.
@@ -53,24 +56,32 @@ def judge(key: str, answer: object = ...) -> Verdict:
 
 
 def keys() -> tuple[str, ...]:
-    """Return the keys of all exercises, in the order of the book."""
-    return tuple(f"{chapter}.{number}" for chapter in _chapters() for number in _exercises(chapter))
+    """Return the keys of all exercises in the order of the book, then those of the quizzes."""
+    return tuple(f"{place}.{number}" for place, module in _modules().items() for number in _exercises(module))
 
 
 def exercise(key: str) -> Exercise:
     """Look an exercise up: its right answer, the usual mistakes and the judge; SettingError for an unknown key."""
-    match = re.fullmatch(r"(\d{1,2})\.(\d{1,2})", key) if isinstance(key, str) else None
-    chapter, number = (int(part) for part in match.groups()) if match else (0, 0)
-    if chapter in _chapters() and number in _exercises(chapter):
-        return _exercises(chapter)[number]
+    match = re.fullmatch(r"(\d{1,2}|I|II|III|IV)\.(\d{1,2})", key) if isinstance(key, str) else None
+    place, number = match.groups() if match else ("", "0")
+    module = _modules().get(place)
+    if module and int(number) in _exercises(module):
+        return _exercises(module)[int(number)]
     close = closest(key, keys())
     raise SettingError(f"no exercise is called {shown(key)}; did you mean {close!r}, as in check({close!r}, answer)?")
 
 
-def _chapters() -> list[int]:
-    names = (path.stem for path in Path(__file__).parent.glob("chapter*.py"))
-    return sorted(int(name.removeprefix("chapter")) for name in names)
+def _modules() -> dict[str, str]:
+    """The modules with answers, by what keys begin with: "1" is ``chapter01``, "I" is ``part1``."""
+    names = sorted(path.stem for kind in ("chapter", "part") for path in Path(__file__).parent.glob(f"{kind}*.py"))
+    return {_place(name): name for name in names}
 
 
-def _exercises(chapter: int) -> dict[int, Exercise]:
-    return import_module(f"ecgcourse.course.exercises.chapter{chapter:02d}").EXERCISES
+def _place(module: str) -> str:
+    if module.startswith("part"):
+        return _PARTS[int(module.removeprefix("part")) - 1]
+    return str(int(module.removeprefix("chapter")))
+
+
+def _exercises(module: str) -> dict[int, Exercise]:
+    return import_module(f"ecgcourse.course.exercises.{module}").EXERCISES

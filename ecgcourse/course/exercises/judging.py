@@ -189,6 +189,46 @@ def word(right: str, *mistakes: tuple[str, str], what: str) -> Exercise:
     return Exercise(lambda: right, [(lambda wrong=wrong: wrong, said) for wrong, said in mistakes], why_not)
 
 
+def words(right: Maker, *mistakes: MistakeAndHint, what: str, hint: str) -> Exercise:
+    """Ask for a word, or for a dict of them, that only the records tell; capitals and spaces don't matter.
+
+    Parameters
+    ----------
+    right : callable
+        Makes the right word, or the right dict of words.
+    *mistakes : (callable, str)
+        As for :func:`values`.
+    what : str
+        What the answer has to be, in words.
+    hint : str
+        Said to a wrong answer that is none of the mistakes; of a dict it is told how many of its words are right, but
+        not which.
+    """
+
+    def why_not(answer: object) -> str:
+        wanted = right()
+        if not isinstance(wanted, dict):
+            if not isinstance(answer, str):
+                return f"a text is needed: {what}. This is {_named(answer)}."
+            answer, wanted = {"": answer}, {"": wanted}
+        elif not isinstance(answer, dict) or answer.keys() != wanted.keys():
+            return f"a dict is needed: {what}. This is {_named(answer)}."
+        not_text = [str(name) for name, one in answer.items() if not isinstance(one, str)]
+        if not_text:
+            return f"a text is needed for {', '.join(not_text)}: {what}."
+        agree = sum(_plain(answer[name]) == _plain(wanted[name]) for name in wanted)
+        if agree == len(wanted):
+            return ""
+        for mistake, said in mistakes:
+            made = mistake()
+            made = made if isinstance(made, dict) else {"": made}
+            if all(_plain(answer[name]) == _plain(made[name]) for name in wanted):
+                return said
+        return f"{hint} Right so far: {agree} of {len(wanted)}." if len(wanted) > 1 else hint
+
+    return Exercise(right, mistakes, why_not)
+
+
 def conditions(right: Maker, *required: tuple[Callable[[object], bool], Maker, str], what: str) -> Exercise:
     """Ask for anything that meets all conditions; for questions with many right answers.
 

@@ -1,5 +1,6 @@
 "use strict";
-// ECG paper as SVG in millimetres, 25 mm/s and 10 mm/mV, with a column of colour for each second behind the traces.
+// ECG paper as SVG in millimetres, 25 mm/s and 10 mm/mV, and where it is asked for a column of colour for each second
+// behind the traces.
 
 const ROWS = [["I", "aVR", "V1", "V4"], ["II", "aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"], ["II"]];
 const [PER_SECOND, PER_MILLIVOLT, LEFT] = [25, 10, 12.5];
@@ -12,7 +13,7 @@ function svg(kind, attributes, text) {
   return element;
 }
 
-/** Draw a window of a record: `lead(name)` gives its samples in mV, `effects` a number for each second. */
+/** Draw a window of a record: `lead(name)` gives its samples in mV, `effects`, if any, a number for each second. */
 function drawPaper(place, { lead, rate, seconds, start, synthetic, effects, words }) {
   const whole = (length) => Math.ceil(Math.min(length, 50) / 5) * 5;
   const rows = ROWS.map((names) => names.map((name, column) => {
@@ -31,10 +32,10 @@ function drawPaper(place, { lead, rate, seconds, start, synthetic, effects, word
   height += 10;
   const width = LEFT + seconds * PER_SECOND + 7.5;
   const x = (second) => LEFT + second * PER_SECOND;
-  place.setAttribute("viewBox", `0 0 ${width} ${height + BARS}`);
+  place.setAttribute("viewBox", `0 0 ${width} ${height + (effects ? BARS : 0)}`);
   place.setAttribute("aria-label", words);
   place.replaceChildren(svg("rect", { width, height, class: "sheet" }), ...grid(width, height));
-  drawEffects(place, effects, x, height);
+  if (effects) drawEffects(place, effects, x, height);
   rows.forEach((row, k) => {
     const pulse = `M${2.5} ${baselines[k]}h1v${-PER_MILLIVOLT}h5v${PER_MILLIVOLT}h1`;
     place.append(svg("path", { d: pulse, class: "trace" }));
