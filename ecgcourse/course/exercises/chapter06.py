@@ -17,6 +17,10 @@ def recurrence_rate(x: np.ndarray, threshold: float) -> float:
     return float(np.mean(fields.recurrence(x) < threshold))
 
 
+def _image(x: np.ndarray) -> np.ndarray:
+    return (255 * fields.recurrence(x)).astype(np.uint8)
+
+
 def _rate_of_different_moments(x: np.ndarray, threshold: float) -> float:
     return float(np.mean(fields.recurrence(x)[~np.eye(len(x), dtype=bool)] < threshold))
 
@@ -125,23 +129,30 @@ EXERCISES = {
     ),
     3: function(
         recurrence_rate,
-        (lambda x, threshold: 100 * recurrence_rate(x, threshold), "that is percent. A share lies between 0 and 1."),
         (
-            lambda x, threshold: int(np.sum(fields.recurrence(x) < threshold)),
-            "that is the number of pairs. Divide it by the number of all pairs.",
+            lambda x, threshold: float(np.mean(_image(x) > threshold)),
+            "that is still theirs. Try a flat curve, in which all pixels recur.",
         ),
         (
-            lambda x, threshold: 1 - recurrence_rate(x, threshold),
-            "those are the pairs that are farther apart. Near pairs recur.",
+            lambda x, threshold: float(np.mean(_image(x) < threshold)),
+            "one fault is gone. In what range are the numbers of the image, and the threshold?",
+        ),
+        (
+            lambda x, threshold: float(np.mean(_image(x) > 255 * threshold)),
+            "one fault is gone. Try a flat curve, in which all pixels recur.",
+        ),
+        (
+            lambda x, threshold: float(np.mean(_image(x) < 255 * threshold)),
+            "both faults are gone. But whole grey levels were cut down, so some pairs look nearer than they are.",
         ),
         (
             lambda x, threshold: float(np.mean(fields.recurrence(x) <= threshold)),
-            "a distance of exactly the threshold is not nearer than it: < in place of <=.",
+            "both faults are gone. Is a distance of exactly the threshold below it?",
         ),
         (_rate_of_different_moments, "you left out the diagonal. Here each pixel of the plot counts."),
         tries=_curves_and_thresholds,
         what="a function that takes a signal (T,) and a threshold, and returns a share",
-        hint="compare the plot with the threshold, and take the mean of the result.",
+        hint="try three samples on paper.",
     ),
     4: conditions(
         lambda: both_curves,
