@@ -192,7 +192,7 @@ EXERCISES = {
         ),
         tries=_sampled_leads,
         what="a function that takes a lead (T,) and its sampling rate in Hz, and returns beats per minute",
-        hint="at each sampling rate, how many seconds apart are two peaks at least?",
+        hint="compare the times of its peaks with those of the beats, at several sampling rates.",
         rtol=0.02,
     ),
     2: conditions(
@@ -272,7 +272,7 @@ EXERCISES = {
         (_the_rest, "that is the rest, which three directions leave unexplained."),
         tries=_lead_sets,
         what="a function that takes leads (L, T) and returns a share between 0 and 1",
-        hint="subtract each lead's mean, take np.linalg.svd(…, compute_uv=False), square, and divide by the sum.",
+        hint="try leads that are multiples of three curves: the share is 1.",
         rtol=1e-4,
     ),
 }

@@ -118,7 +118,7 @@ EXERCISES = {
         ),
         tries=_leads,
         what="a function that takes a lead (T,) and its sampling rate in Hz, and returns the filtered lead (T,)",
-        hint="compare with signals.bandpass. Read in SciPy's manual what the corners of butter are measured in.",
+        hint="compare it with signals.bandpass, at 100 Hz and at 500 Hz.",
         atol=1e-6,
     ),
     2: function(
@@ -142,7 +142,7 @@ EXERCISES = {
         ),
         tries=lambda: [(10, 100), (60, 100), (70, 100), (130, 100), (190, 100), (240, 500), (60, 500), (310, 100)],
         what="a function that takes a frequency and a sampling rate in Hz, and returns a frequency in Hz",
-        hint="find the multiple of fs that is nearest to f. How far is f from it?",
+        hint="draw 10, 60, 90, 110 and 160 Hz, sampled at 100 Hz. Which of them have the same samples?",
     ),
     3: function(
         earlier_by,
@@ -158,7 +158,7 @@ EXERCISES = {
         ),
         tries=lambda: [(0.8,), (2,), (5,), (20,), (40,)],
         what="a function that takes a frequency in Hz and returns milliseconds",
-        hint="put z = exp(2πi f / fs) into both sections as gain_by_hand does, and take np.angle in place of np.abs.",
+        hint="gain_by_hand keeps the length of a complex number. What does its angle say?",
         # A sine that is filtered for some seconds, rather than for ever, comes as near as this.
         atol=0.25,
     ),

@@ -238,7 +238,7 @@ EXERCISES = {
             "that is the macro precision. F1 is the harmonic mean of precision and recall.",
         ),
         what="a number from 0 to 1",
-        hint="N has a recall of 1, and its precision is its share of the beats. Four F1 scores are 0.",
+        hint="what are precision and recall of N, and those of a class that is never said?",
         rtol=1e-3,
     ),
     2: function(
@@ -253,7 +253,7 @@ EXERCISES = {
         (_strangers, "that is the share whose patient is new. Asked for is the rest."),
         tries=_beats,
         what="a function that takes two arrays (N,) and returns a share from 0 to 1",
-        hint="np.isin tells which of the test beats' patients are among those of the training beats.",
+        hint="go through the test beats on paper, for three patients: whose patient has training beats?",
     ),
     3: function(
         expected_best,
@@ -267,7 +267,7 @@ EXERCISES = {
         ),
         tries=lambda: [(30, 162, 0.8), (2, 10, 0.5), (5, 40, 0.9)],
         what="a function that takes n, m and p and returns a recall from 0 to 1",
-        hint="the best is at most k if all n are: binom.cdf(k, m, p) ** n.",
+        hint="what must all n checkpoints do, so that the best finds at most k beats?",
         rtol=1e-4,
     ),
     4: conditions(
