@@ -1,6 +1,6 @@
 """Answers to the exercises of chapter 7: resizing as a matrix, and what it leaves out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -183,8 +183,32 @@ def _keeps_time(answer) -> bool:
     return bool(np.abs(apart).max() < SAMPLES_AT_100_HZ / SIDE)
 
 
-def _is_new(answer) -> bool:
-    return not np.allclose(_made(answer), area_matrix(SAMPLES_AT_100_HZ, SIDE), atol=1e-6)
+MOST_THROUGH = 0.1
+"""What is left of waves that the pixels can't show: of the height under A 0.74, under B 0.19."""
+
+LEAST_KEPT = 0.85
+"""What must be left of a wave of 5 Hz."""
+
+
+def _kept(answer, frequencies: Sequence[float]) -> float:
+    """The mean share of the height of waves of these frequencies (Hz) that pixels have, for ten seconds at 100 Hz."""
+    angle = 2 * np.pi * np.outer(np.arange(SAMPLES_AT_100_HZ) / 100, frequencies)
+    powers = [
+        [np.mean(np.square(waves), axis=0) for waves in (_made(answer) @ wave, wave)]
+        for wave in (np.sin(angle), np.cos(angle))
+    ]
+    seen, there = np.sum(powers, axis=0)
+    return float(np.mean(np.sqrt(seen / there)))
+
+
+def _through(answer) -> float:
+    return _kept(answer, range(13, 50))
+
+
+def _wide(length: int, size: int) -> np.ndarray:
+    apart = np.arange(length) - (np.arange(size)[:, None] + 0.5) * length / size + 0.5
+    weights = np.exp(-((apart * size / length) ** 2) / 2)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 EXERCISES = {
@@ -301,7 +325,18 @@ EXERCISES = {
             "a pixel lies elsewhere than the samples that it mixes: pixel k stands for those around "
             "(k + 0.5) · T / S − 0.5.",
         ),
-        (_is_new, lambda: area_matrix, "that is the mean over the pixel once more. Find other weights."),
+        (
+            lambda answer: _through(answer) < MOST_THROUGH,
+            lambda: area_matrix,
+            lambda answer: (
+                f"{_through(answer):.0%} of the waves above 12.8 Hz come through; the bar is {MOST_THROUGH:.0%}."
+            ),
+        ),
+        (
+            lambda answer: _kept(answer, [5]) >= LEAST_KEPT,
+            lambda: _wide,
+            lambda answer: f"only {_kept(answer, [5]):.0%} are left of a wave of 5 Hz; the bar is {LEAST_KEPT:.0%}.",
+        ),
         what="a function that takes the number of samples T and the side S, and returns a matrix (S, T)",
     ),
 }
