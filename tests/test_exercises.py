@@ -50,7 +50,8 @@ def test_right_answer_is_right(key):
 def test_mistake_is_met_with_its_own_hint(key, number):
     make, hint = exercises.exercise(key).mistakes[number]
     verdict = exercises.judge(key, make())
-    assert (verdict.right, verdict.said) == (False, f"not yet: {hint}")
+    said = hint(make()) if callable(hint) else hint
+    assert (verdict.right, verdict.said) == (False, f"not yet: {said}")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -178,11 +179,13 @@ def test_conditions_are_asked_in_order():
         lambda: 4,
         (lambda x: x > 0, lambda: -2, "above 0"),
         (lambda x: x % 2 == 0, lambda: 3, "even"),
+        (lambda x: x < 10, lambda: 12, lambda x: f"{x} is above 9"),
         what="a number",
     )
-    assert [exercises.judging.judged(exercise, x).said for x in (-1, 3, 8)] == [
+    assert [exercises.judging.judged(exercise, x).said for x in (-1, 3, 12, 8)] == [
         "not yet: above 0",
         "not yet: even",
+        "not yet: 12 is above 9",
         "right.",
     ]
     assert "TypeError" in exercises.judging.judged(exercise, "x").said

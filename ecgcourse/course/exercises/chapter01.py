@@ -1,37 +1,92 @@
 """Answers to the exercises of chapter 1, reading an ECG."""
 
-import numpy as np
+from collections.abc import Callable
+from functools import lru_cache
 
-from ecgcourse.course.exercises.judging import function, values
+import numpy as np
+from scipy.ndimage import median_filter
+from scipy.signal import find_peaks
+
+from ecgcourse.course.exercises.judging import conditions, function
 from ecgcourse.records import dipole
 
 
-def read_off_paper() -> dict[str, float]:
-    """Heart rate in beats per minute, width in s and height in mV of what exercise 1 draws."""
-    return {"rate": 300 / 4, "width": 2.5 / 25, "height": 12 / 10}
+def heart_rate(lead: np.ndarray, fs: float) -> float:
+    """Beats per minute of a lead (T,), at any sampling rate in Hz."""
+    return _rate(lead, fs, distance=0.4 * fs)
 
 
-def checksum(numbers: np.ndarray) -> int:
-    """The sum of a lead's samples, as a header states it: 0 to 65,535."""
-    return _sum(numbers) % 65536
+def _rate(lead: np.ndarray, fs: float, distance: float, height: float = 0.5) -> float:
+    x = lead - median_filter(lead, size=round(fs))
+    peaks, _ = find_peaks(x, height=height * x.max(), distance=distance)
+    return float(60 * fs / np.diff(peaks).mean())
 
 
-def _sum(numbers: np.ndarray) -> int:
-    return int(np.sum(numbers, dtype=np.int64))
+def _drawn_lead(beats: np.ndarray, fs: float, t_height: float, sizes: np.ndarray) -> np.ndarray:
+    """Ten seconds of beats of P, R, S and T, whose later waves follow R sooner where beats follow each other sooner."""
+    time = np.arange(10 * fs) / fs
+    shorter = min(1, np.diff(beats).mean() / 0.8)
+    waves = ((0.12, -0.16 * shorter, 0.02), (1, 0, 0.011), (-0.2, 0.026, 0.01), (t_height, 0.27 * shorter, 0.04))
+    return sum(
+        size * height * np.exp(-(((time - beat - centre) / width) ** 2) / 2)
+        for beat, size in zip(beats, sizes, strict=True)
+        for height, centre, width in waves
+    )
 
 
-def _signed(numbers: np.ndarray) -> int:
-    return (checksum(numbers) + 2**15) % 2**16 - 2**15
+def _sampled_leads() -> list[tuple[np.ndarray, int]]:
+    """Tall and low T waves at several sampling rates; R waves that breathing changes."""
+    beats = np.arange(0.4, 10, 60 / 72)
+    sizes = 1 + 0.25 * np.sin(2 * np.pi * 0.25 * beats)
+    return [(_drawn_lead(beats, fs, t, sizes), fs) for fs, t in ((500, 0.65), (100, 0.2), (500, 0.2), (250, 0.65))]
 
 
-def _stored_numbers() -> list[tuple[np.ndarray]]:
-    """Samples whose sums are above 65,535, below 0, and with a remainder that 16 bits with a sign can't hold."""
+N_LEADS = 30
+LARGEST_ERROR = 1.5  # beats per minute, on average
+
+
+@lru_cache(maxsize=1)
+def _hearts() -> list[tuple[np.ndarray, float]]:
+    """Leads at 100 Hz of hearts from 42 to 200 beats a minute, with wander and noise, and their rates."""
     rng = np.random.default_rng(0)
-    return [
-        (np.array([60_000, 6_000, 4_000]) // 3,),
-        (rng.integers(200, 300, size=1000).astype(np.int16),),
-        (-rng.integers(0, 60, size=1000).astype(np.int16),),
-    ]
+    found = []
+    for rate in np.linspace(42, 200, N_LEADS):
+        beats = np.cumsum(60 / rate * rng.normal(1, 0.02, size=round(14 * rate / 60))) - 1.5
+        sizes = 1 + 0.25 * np.sin(2 * np.pi * 0.25 * beats + rng.uniform(0, 6))
+        lead = _drawn_lead(beats, 100, rng.uniform(0.15, 0.55), sizes)
+        time = np.arange(len(lead)) / 100
+        lead += 0.3 * np.sin(2 * np.pi * rng.uniform(0.15, 0.35) * time + rng.uniform(0, 6))
+        inside = beats[(beats > 0) & (beats < 10)]
+        found.append((lead + rng.normal(0, 0.03, len(lead)), float(60 / np.diff(inside).mean())))
+    return found
+
+
+def _rates(answer: Callable) -> tuple[np.ndarray, np.ndarray]:
+    """What a function says of the leads, and their rates."""
+    said = [float(answer(lead.copy(), 100)) for lead, _ in _hearts()]
+    return np.array(said), np.array([rate for _, rate in _hearts()])
+
+
+def _is_near(answer: Callable) -> bool:
+    said, rates = _rates(answer)
+    return bool(np.abs(said - rates).mean() < LARGEST_ERROR)
+
+
+def _how_near(answer: Callable) -> str:
+    said, rates = _rates(answer)
+    wrong = np.abs(said - rates)
+    worst = wrong.argmax()
+    return (
+        f"your mean error is {wrong.mean():.1f} per minute, the bar {LARGEST_ERROR}. Farthest off: you say "
+        f"{said[worst]:.0f} of a heart that beats {rates[worst]:.0f} times."
+    )
+
+
+def steepest(lead: np.ndarray, fs: float) -> float:
+    """The rate from where a lead (T,) is steep, which T waves, wander and breathing hardly are."""
+    steep = np.convolve(np.gradient(lead) ** 2, np.ones(round(0.08 * fs)), "same")
+    peaks, _ = find_peaks(steep, height=0.3 * np.quantile(steep, 0.98), distance=0.25 * fs)
+    return float(60 * fs / np.median(np.diff(peaks)))
 
 
 def arms_exchanged(record: np.ndarray) -> np.ndarray:
@@ -117,52 +172,48 @@ def _lead_sets() -> list[tuple[np.ndarray]]:
 
 
 EXERCISES = {
-    1: values(
-        read_off_paper,
+    1: function(
+        heart_rate,
         (
-            lambda: {**read_off_paper(), "rate": 60 / 4},
-            "60 is divided by seconds. Four large boxes aren't four seconds.",
+            lambda lead, fs: _rate(lead, fs, distance=40),
+            "that is still theirs. Mark the peaks that it finds at both rates in the curve.",
         ),
         (
-            lambda: {**read_off_paper(), "rate": 1500 / 4},
-            "1,500 is divided by small boxes. The distance is given in large ones.",
+            lambda lead, fs: _rate(lead, fs, distance=200),
+            "now it is right at 500 Hz alone: at 100 Hz it passes over beats.",
         ),
         (
-            lambda: {**read_off_paper(), "width": 1000 * 2.5 / 25},
-            "that width is in milliseconds. The question asks for seconds.",
+            lambda lead, fs: _rate(lead, fs, distance=40) / 2,
+            "half of it is right for this patient, and wrong for all whose T waves are low.",
         ),
         (
-            lambda: {**read_off_paper(), "width": 2.5 / 5},
-            "for the width you took large boxes, 0.2 s each. The QRS is given in small ones.",
+            lambda lead, fs: _rate(lead, fs, distance=40, height=0.75),
+            "a higher threshold passes over the lower ones of the R peaks. Mend the cause.",
         ),
-        (
-            lambda: {**read_off_paper(), "height": 12 / 2},
-            "for the height you took large boxes, 0.5 mV each. The R wave is given in small ones.",
-        ),
-        (
-            lambda: {**read_off_paper(), "height": 12 / 25},
-            "25 mm are a second, along the paper. Upwards, 10 mm are a millivolt.",
-        ),
-        what='a dict of three numbers, {"rate": …, "width": …, "height": …}',
-        hint="a small box is 1 mm, a large one 5 mm. Turn boxes into mm first, then mm into seconds or millivolts.",
-        rtol=1e-3,
+        tries=_sampled_leads,
+        what="a function that takes a lead (T,) and its sampling rate in Hz, and returns beats per minute",
+        hint="compare the times of its peaks with those of the beats, at several sampling rates.",
+        rtol=0.02,
     ),
-    2: function(
-        checksum,
-        (_sum, "that is the whole sum. Only its remainder counts after division by 65,536."),
+    2: conditions(
+        lambda: steepest,
         (
-            _signed,
-            "the remainder came out below 0, as a 16-bit number with a sign. Wanted are 0 to 65,535: sum the "
-            "samples as larger integers first.",
+            callable,
+            lambda: 68.0,
+            "a function is needed that takes a lead and its sampling rate, so that it can be tried.",
         ),
-        (lambda numbers: _sum(numbers) % 65535, "16 bits tell 65,536 numbers apart, 0 included: divide by that."),
         (
-            lambda numbers: _sum(np.abs(np.asarray(numbers, dtype=np.int64))) % 65536,
-            "samples below 0 count as they are: sum them with their sign.",
+            lambda answer: np.ndim(answer(_hearts()[0][0].copy(), 100)) == 0,
+            lambda: lambda lead, fs: np.flatnonzero(lead > lead.max() / 2),
+            "one number is needed for each lead: its beats per minute.",
         ),
-        tries=_stored_numbers,
-        what="a function that takes the whole numbers of one lead (T,) and returns one number",
-        hint="sum all samples as 64-bit integers, then take the remainder with %.",
+        (
+            lambda answer: np.isfinite(_rates(answer)[0]).all(),
+            lambda: lambda lead, fs: _rate(lead, fs, distance=0.4 * fs) if np.ptp(lead) < 1.7 else np.nan,
+            "for some lead it returns no number: what does it do where it finds fewer than two peaks?",
+        ),
+        (_is_near, lambda: heart_rate, _how_near),
+        what="a function that takes a lead (T,) and its sampling rate in Hz, and returns beats per minute",
     ),
     3: function(
         arms_exchanged,
@@ -221,7 +272,7 @@ EXERCISES = {
         (_the_rest, "that is the rest, which three directions leave unexplained."),
         tries=_lead_sets,
         what="a function that takes leads (L, T) and returns a share between 0 and 1",
-        hint="subtract each lead's mean, take np.linalg.svd(…, compute_uv=False), square, and divide by the sum.",
+        hint="try leads that are multiples of three curves: the share is 1.",
         rtol=1e-4,
     ),
 }

@@ -81,41 +81,128 @@ def _share_of_all_records() -> dict[str, float]:
     return {name: number / len(_table(practice.data_root())) for name, number in _number_lost().items()}
 
 
-def part_of_each(patients: np.ndarray, n_parts: int) -> np.ndarray:
-    """Deal patients out to parts: the number of the part of each record, 0 to n_parts − 1."""
-    names, rows = np.unique(patients, return_inverse=True)
-    dealt = np.random.default_rng(0).permutation(np.arange(len(names)) % n_parts)
-    return dealt[rows]
+# --- 1: a split that leaks
 
 
-def _visits() -> tuple[np.ndarray, int]:
-    """Patients of 200 records, some of whom came two or three times, in the order of their visits."""
+@lru_cache(maxsize=1)
+def _visitors() -> pd.DataFrame:
+    """A table of 200 records, some of whose patients came two or three times, in the order of their visits."""
     rng = np.random.default_rng(0)
     patients = np.concatenate(
         [np.repeat(np.arange(100, 120), 3), np.repeat(np.arange(300, 340), 2), np.arange(500, 560)]
     )
-    return rng.permutation(patients), 5
+    return pd.DataFrame({"patient_id": rng.permutation(patients)}, index=pd.Index(range(1, 201), name="ecg_id"))
+
+
+def rows_to_test(table: pd.DataFrame) -> np.ndarray:
+    """The rows of a fifth of the records, of patients who have no others."""
+    return _by_groups(table, table["patient_id"])
+
+
+def _by_groups(table: pd.DataFrame, groups: pd.Series | pd.Index) -> np.ndarray:
+    from sklearn.model_selection import GroupShuffleSplit  # not above: half a second's import
+
+    return next(GroupShuffleSplit(1, test_size=0.2, random_state=0).split(table, groups=groups))[1]
+
+
+def _chosen(answer: Callable) -> tuple[np.ndarray, pd.Series]:
+    """The rows that a function chooses for the test, and the patient of each record."""
+    table = _visitors().copy()
+    return np.asarray(answer(table)), _visitors()["patient_id"]
+
+
+def _are_rows(answer: Callable) -> bool:
+    rows, patients = _chosen(answer)
+    is_whole = rows.ndim == 1 and rows.dtype.kind in "iu" and rows.size > 0
+    return is_whole and len(set(rows)) == len(rows) and 0 <= rows.min() and rows.max() < len(patients)
+
+
+def _is_a_fifth(answer: Callable) -> bool:
+    rows, patients = _chosen(answer)
+    return 0.1 < len(rows) / len(patients) < 0.3
+
+
+def _on_both_sides(answer: Callable) -> int:
+    rows, patients = _chosen(answer)
+    return len(set(patients.iloc[rows]) & set(patients.drop(patients.index[rows])))
+
+
+def _has_returning_patients(answer: Callable) -> bool:
+    rows, patients = _chosen(answer)
+    return bool(patients.iloc[rows].duplicated().any())
+
+
+def _of_one_visit(table: pd.DataFrame) -> np.ndarray:
+    return np.flatnonzero(~table["patient_id"].duplicated(keep=False))[:40]
+
+
+# --- 4: parts alike
+
+LARGEST_SPREAD = 0.1
+"""The most by which the shares of a class may differ between the parts; scikit-learn's GroupKFold comes to 0.25."""
+
+
+def part_of_each(patients: np.ndarray, labels: np.ndarray, n_parts: int) -> np.ndarray:
+    """Put patients with many labels first, each where labels and records then spread most evenly."""
+    names, rows = np.unique(patients, return_inverse=True)
+    brought = np.zeros((len(names), labels.shape[1] + 1))
+    np.add.at(brought, rows, np.column_stack([labels, np.ones(len(labels))]))
+    brought /= brought.sum(axis=0)
+    held, part_of = np.zeros((n_parts, brought.shape[1])), np.zeros(len(names), dtype=int)
+    for patient in np.argsort(-brought.sum(axis=1), kind="stable"):
+        part_of[patient] = ((held + brought[patient]) ** 2 - held**2).sum(axis=1).argmin()
+        held[part_of[patient]] += brought[patient]
+    return part_of[rows]
+
+
+def _dealt(patients: np.ndarray, labels: np.ndarray, n_parts: int) -> np.ndarray:
+    names, rows = np.unique(patients, return_inverse=True)
+    return np.random.default_rng(0).permutation(np.arange(len(names)) % n_parts)[rows]
+
+
+@lru_cache(maxsize=1)
+def _visits() -> tuple[np.ndarray, np.ndarray, int]:
+    """Patients and labels of 200 records, which nearly always repeat what the patient has."""
+    patients = _visitors()["patient_id"].to_numpy()
+    rng = np.random.default_rng(1)
+    has = rng.random((600, len(ptbxl.CLASSES))) < [0.2, 0.25, 0.2, 0.1]
+    return patients, (has[patients] ^ (rng.random((len(patients), len(ptbxl.CLASSES))) < 0.04)).astype(float), 5
 
 
 def _asked(answer: Callable) -> np.ndarray:
-    return np.asarray(answer(*_visits()))
+    patients, labels, n_parts = _visits()
+    return np.asarray(answer(patients.copy(), labels.copy(), n_parts))
 
 
 def _keeps_patients_together(answer: Callable) -> bool:
-    patients, _ = _visits()
+    patients, _, _ = _visits()
     pairs = set(zip(patients.tolist(), _asked(answer).tolist(), strict=True))
     return len(pairs) == len(set(patients.tolist()))
 
 
 def _is_even(answer: Callable) -> bool:
-    patients, n_parts = _visits()
+    patients, _, n_parts = _visits()
     sizes = np.bincount(_asked(answer), minlength=n_parts)
     even = len(patients) / n_parts
     return bool((sizes > even / 2).all() and (sizes < even * 2).all())
 
 
-def _nearly_all_in_one(patients: np.ndarray, n_parts: int) -> np.ndarray:
+def _nearly_all_in_one(patients: np.ndarray, labels: np.ndarray, n_parts: int) -> np.ndarray:
     return np.minimum(np.unique(patients, return_inverse=True)[1], n_parts - 1)
+
+
+def _spread(answer: Callable) -> np.ndarray:
+    """By how much the share of each class differs between the parts at most."""
+    part, (_, labels, n_parts) = _asked(answer), _visits()
+    return np.ptp([labels[part == number].mean(axis=0) for number in range(n_parts)], axis=0)
+
+
+def _how_alike(answer: Callable) -> str:
+    spread = _spread(answer)
+    worst = spread.argmax()
+    return (
+        f"the share of {ptbxl.CLASSES[worst]} differs by {spread[worst]:.2f} between two parts; bar: {LARGEST_SPREAD}."
+    )
 
 
 def chance_of_sharing(n_records: int, share: float) -> float:
@@ -124,15 +211,34 @@ def chance_of_sharing(n_records: int, share: float) -> float:
 
 
 EXERCISES = {
-    1: values(
-        lambda: [1, 0, 1, 0],
-        (lambda: [0, 0, 1, 0], "IMI counts too: the rule takes a code whatever its likelihood."),
-        (lambda: [0.5, 0, 1, 0], "a label is 0 or 1. The likelihood doesn't enter it."),
-        (lambda: [1, 1, 0, 0], "the places are MI, STTC, CD, HYP. Which is the class of a bundle branch block?"),
-        (lambda: [1, 0, 1, 1], "SR is sinus rhythm: a rhythm code belongs to no superclass."),
-        (lambda: [0, 1, 0, 1, 0], "NORM has no place of its own. A label has four: MI, STTC, CD, HYP."),
-        what="a list of four zeros and ones",
-        hint="look up the superclass of each of the three codes. One of them is not diagnostic.",
+    1: conditions(
+        lambda: rows_to_test,
+        (
+            callable,
+            lambda: np.arange(40),
+            "a function is needed that takes a table, so that it can be tried on others.",
+        ),
+        (
+            _are_rows,
+            lambda: lambda table: np.arange(len(table)) < 40,
+            "the rows of the test records are needed, as numbers from 0, each once.",
+        ),
+        (
+            _is_a_fifth,
+            lambda: lambda table: np.arange(0, len(table), 2),
+            "about a fifth of the records should be in the test.",
+        ),
+        (
+            lambda answer: _on_both_sides(answer) == 0,
+            lambda: lambda table: _by_groups(table, table.index),
+            lambda answer: f"{_on_both_sides(answer)} patients have records on both sides.",
+        ),
+        (
+            _has_returning_patients,
+            lambda: _of_one_visit,
+            "nobody in your test came twice. Patients who come again are missing there.",
+        ),
+        what="a function that takes a table with the column patient_id and returns the rows of the test records",
     ),
     2: values(
         conduction_codes,
@@ -187,21 +293,21 @@ EXERCISES = {
         (
             callable,
             lambda: np.arange(5),
-            "a function is needed that takes patients and a number of parts, so that it can be tried on others.",
+            "a function is needed that takes patients, labels and a number of parts, so that it can be tried.",
         ),
         (
             lambda answer: _asked(answer).shape == _visits()[0].shape,
-            lambda: lambda patients, n_parts: np.arange(n_parts),
+            lambda: lambda patients, labels, n_parts: np.arange(n_parts),
             "one number is needed for each record: the part that it is in.",
         ),
         (
-            lambda answer: set(_asked(answer).tolist()) == set(range(_visits()[1])),
-            lambda: lambda patients, n_parts: patients,
+            lambda answer: set(_asked(answer).tolist()) == set(range(_visits()[2])),
+            lambda: lambda patients, labels, n_parts: patients,
             "the parts must be called 0, 1, … n_parts − 1, and each must have at least one record.",
         ),
         (
             _keeps_patients_together,
-            lambda: lambda patients, n_parts: np.arange(len(patients)) % n_parts,
+            lambda: lambda patients, labels, n_parts: np.arange(len(patients)) % n_parts,
             "some patient has records in two parts. Divide the patients, not the records.",
         ),
         (
@@ -209,7 +315,9 @@ EXERCISES = {
             lambda: _nearly_all_in_one,
             "the parts differ too much in size. Each should have about as many records as the others.",
         ),
-        what="a function that takes the patient of each record (N,) and a number of parts, and returns parts (N,)",
+        (lambda answer: _spread(answer).max() < LARGEST_SPREAD, lambda: _dealt, _how_alike),
+        what="a function that takes the patient (N,) and the labels (N, 4) of each record and a number of parts, and "
+        "returns parts (N,)",
     ),
     5: function(
         chance_of_sharing,
@@ -232,6 +340,6 @@ EXERCISES = {
         (lambda n, p: p, "that is the chance of one record to be in the test. How many has the patient?"),
         tries=lambda: [(2, 0.1), (3, 0.2), (1, 0.5), (10, 0.1)],
         what="a function that takes a number of records and the share of the test, and returns a chance",
-        hint="there are two ways not to be shared: all records in the test, or all in the training.",
+        hint="when does a patient stay on one side?",
     ),
 }

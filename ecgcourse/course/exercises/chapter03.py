@@ -1,16 +1,18 @@
 """Answers to the exercises of chapter 3, cleaning signals."""
 
-import numpy as np
-from scipy.optimize import brentq
-from scipy.signal import butter, group_delay, sos2tf, sosfreqz
+from collections.abc import Callable
+from functools import lru_cache
 
-from ecgcourse.course.exercises.judging import function, values
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import median_filter
+from scipy.signal import butter, find_peaks, group_delay, sos2tf, sosfilt, sosfreqz
+
+from ecgcourse.course.exercises.judging import conditions, function
 from ecgcourse.images import signals
-from ecgcourse.records.ptbxl import LEADS
 
 FINE = 500  # Hz, the sampling rate of the triangles and sines
-LIMIT = 0.05  # mV, a false ST shift that may stay
-AT, ASIDE = 6.9, 0.12  # s: the triangle that is looked at, and how far from its peak
+ASIDE = 0.12  # s: how far from a triangle's peak the line is quiet
 
 
 def appears_at(frequency: float, fs: float) -> float:
@@ -52,22 +54,41 @@ def triangles() -> tuple[np.ndarray, np.ndarray]:
     return time, np.clip(1 - nearest / 0.04, 0, None)
 
 
-def _filtered(low: float) -> np.ndarray:
-    return signals.bandpass(triangles()[1], FINE, low=low)
+def _leads() -> list[tuple[np.ndarray, int]]:
+    rng = np.random.default_rng(0)
+    return [(rng.normal(size=300), 100), (np.cumsum(rng.normal(size=600)), 500)]
 
 
-def _false_shift(low: float) -> float:
-    before, after = (_filtered(low)[round((AT + side) * FINE)] for side in (-ASIDE, ASIDE))
-    return after - before
+def _with_corners(low: float, high: float) -> Callable[[np.ndarray, float], np.ndarray]:
+    """The causal filter of second order with corners as shares of fs / 2, which depend on fs (Hz) as 1 / fs."""
+    return lambda x, fs: sosfilt(butter(2, [low / fs, high / fs], "bandpass", output="sos"), x)
 
 
-def _level_after(low: float) -> float:
-    return _filtered(low)[round((AT + ASIDE) * FINE)]
+LARGEST_REST = 0.010  # mV; the zero-phase 1 Hz filter leaves 0.022
 
 
-def highest_corner() -> float:
-    """The highest lower corner in Hz at which the causal filter's false ST shift stays within LIMIT."""
-    return brentq(lambda low: _false_shift(low) + LIMIT, 0.02, 1)
+@lru_cache(maxsize=1)
+def _wandering() -> list[np.ndarray]:
+    """Six leads of triangles at 500 Hz, each on three waves of 0.05 to 0.4 Hz and 0.1 to 0.4 mV."""
+    rng = np.random.default_rng(0)
+    time, clean = triangles()
+    drawn = [rng.uniform([0.1, 0.05, 0], [0.4, 0.4, 2 * np.pi], size=(3, 3)) for _ in range(6)]
+    return [clean + sum(a * np.sin(2 * np.pi * f * time + p) for a, f, p in waves) for waves in drawn]
+
+
+def _rest(answer: Callable) -> float:
+    """The mean root mean square, in mV, of what a function leaves or adds; a constant voltage doesn't count."""
+    apart = [np.asarray(answer(lead.copy(), FINE)) - triangles()[1] for lead in _wandering()]
+    return float(np.mean([np.sqrt(np.mean((each - np.median(each)) ** 2)) for each in apart]))
+
+
+def spline_baseline(x: np.ndarray, fs: float) -> np.ndarray:
+    """Subtract a curve through quiet places: the middles between beats, and shortly before and after each beat."""
+    peaks, _ = find_peaks(x - median_filter(x, size=round(0.3 * fs)), height=0.5, distance=0.3 * fs)
+    aside = round(ASIDE * fs)
+    knots = np.unique(np.concatenate([[0, len(x) - 1], peaks - aside, peaks + aside, (peaks[1:] + peaks[:-1]) // 2]))
+    knots = knots[(knots >= 0) & (knots < len(x))]
+    return x - CubicSpline(knots, x[knots])(np.arange(len(x)))
 
 
 def fixed_range(x: np.ndarray) -> np.ndarray:
@@ -80,14 +101,25 @@ def _voltages() -> list[tuple[np.ndarray]]:
 
 
 EXERCISES = {
-    1: values(
-        lambda: [LEADS.index("aVF"), LEADS.index("V1")],
-        (lambda: [6, 7], "rows are counted from 0: the first lead, I, is row 0."),
-        (lambda: [6, 5], "the rows are right, the order is not. aVF comes first."),
-        (lambda: [5, 7], "row 7 is V2."),
-        (lambda: [4, 6], "row 4 is aVL."),
-        what="two whole numbers, the row of aVF and the row of V1",
-        hint="print ptbxl.LEADS and count from 0.",
+    1: function(
+        signals.bandpass,
+        (
+            _with_corners(1, 45),
+            "that is still theirs. Send sines through it: at which two frequencies is the gain 1/√2?",
+        ),
+        (
+            lambda x, fs: sosfilt(butter(2, [1 / 50, 45 / 50], "bandpass", output="sos"), x),
+            "now it is right at 100 Hz alone. Try 500 Hz.",
+        ),
+        (_with_corners(1, 90), "the upper corner is right. And the lower one?"),
+        (
+            lambda x, fs: signals.bandpass(x, fs, zero_phase=True),
+            "that is the zero-phase filter. The causal one is asked for, with the right corners.",
+        ),
+        tries=_leads,
+        what="a function that takes a lead (T,) and its sampling rate in Hz, and returns the filtered lead (T,)",
+        hint="compare it with signals.bandpass, at 100 Hz and at 500 Hz.",
+        atol=1e-6,
     ),
     2: function(
         appears_at,
@@ -110,7 +142,7 @@ EXERCISES = {
         ),
         tries=lambda: [(10, 100), (60, 100), (70, 100), (130, 100), (190, 100), (240, 500), (60, 500), (310, 100)],
         what="a function that takes a frequency and a sampling rate in Hz, and returns a frequency in Hz",
-        hint="find the multiple of fs that is nearest to f. How far is f from it?",
+        hint="draw 10, 60, 90, 110 and 160 Hz, sampled at 100 Hz. Which of them have the same samples?",
     ),
     3: function(
         earlier_by,
@@ -126,28 +158,29 @@ EXERCISES = {
         ),
         tries=lambda: [(0.8,), (2,), (5,), (20,), (40,)],
         what="a function that takes a frequency in Hz and returns milliseconds",
-        hint="put z = exp(2πi f / fs) into both sections as gain_by_hand does, and take np.angle in place of np.abs.",
+        hint="gain_by_hand keeps the length of a complex number. What does its angle say?",
         # A sine that is filtered for some seconds, rather than for ever, comes as near as this.
         atol=0.25,
     ),
-    4: values(
-        highest_corner,
-        (lambda: 0.1, "0.1 Hz is within the limit, but it isn't the highest: search between 0.1 and 0.3 Hz."),
+    4: conditions(
+        lambda: spline_baseline,
+        (callable, lambda: triangles()[1], "a function is needed that takes a lead and its sampling rate."),
         (
-            lambda: brentq(lambda low: _level_after(low) + LIMIT, 0.001, 1),
-            "you took the level after the triangle alone. The ST shift is its difference to the level before it.",
+            lambda answer: np.shape(answer(_wandering()[0].copy(), FINE)) == _wandering()[0].shape,
+            lambda: lambda x, fs: x[::5],
+            "as many samples are needed as the lead has.",
         ),
         (
-            lambda: brentq(lambda low: _false_shift(low) + 2 * LIMIT, 0.02, 2),
-            "that corner allows 0.1 mV, a whole small box. Half of it is the limit.",
+            lambda answer: np.isfinite(_rest(answer)),
+            lambda: lambda x, fs: np.where(np.arange(len(x)) > 0, x, np.nan),
+            "some samples came out as NaN or infinite.",
         ),
         (
-            lambda: 1.0,
-            "at 1 Hz, the chapter's own corner, the shift was four times the limit. Go down.",
+            lambda answer: _rest(answer) < LARGEST_REST,
+            lambda: lambda x, fs: signals.bandpass(x, fs, zero_phase=True),
+            lambda answer: f"it errs by {_rest(answer):.3f} mV, and the bar is {LARGEST_REST:.3f} mV.",
         ),
-        what="one number in Hz",
-        hint="write a function that gives the shift of one corner, and halve the interval between 0.1 and 0.3 Hz.",
-        atol=0.01,
+        what="a function that takes a lead (T,) and its sampling rate in Hz, and returns it without wander (T,)",
     ),
     5: function(
         fixed_range,

@@ -1,9 +1,12 @@
 """Answers to the exercises of chapter 4, the Gramian angular field."""
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 
 from ecgcourse.course.exercises.judging import conditions, function, values, word
-from ecgcourse.images import fields
+from ecgcourse.images import fields, signals
 
 
 def three_samples() -> np.ndarray:
@@ -34,9 +37,71 @@ def _curves() -> list[tuple[np.ndarray]]:
     return [(np.array([0, 0.25, 0.5, 1, 0.75]),), (rng.uniform(size=30),), (0.2 + 0.3 * rng.uniform(size=30),)]
 
 
+# --- 2: white spots
+
+FS = 100
+
+
+def filtered_field(lead: np.ndarray, fs: float) -> np.ndarray:
+    """The field of a lead (T,) that is filtered first and scaled then."""
+    return fields.gramian_angular(signals.min_max(signals.bandpass(lead, fs)))
+
+
+def _scaled_too_early(lead: np.ndarray, fs: float) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        angle = np.arccos(2 * signals.bandpass(signals.min_max(lead), fs) - 1)
+    return np.cos(angle[:, None] + angle[None, :])
+
+
+def _cut_off(lead: np.ndarray, fs: float) -> np.ndarray:
+    angle = np.arccos(np.clip(2 * signals.bandpass(signals.min_max(lead), fs) - 1, -1, 1))
+    return np.cos(angle[:, None] + angle[None, :])
+
+
+def _unfiltered(lead: np.ndarray, fs: float) -> np.ndarray:
+    return fields.gramian_angular(signals.min_max(lead))
+
+
+def _zero_phase(lead: np.ndarray, fs: float) -> np.ndarray:
+    return fields.gramian_angular(signals.min_max(signals.bandpass(lead, fs, zero_phase=True)))
+
+
+@lru_cache(maxsize=1)
+def _drawn_lead() -> np.ndarray:
+    """Two seconds of R and T waves on a slow wave, at 100 Hz."""
+    time = np.arange(200) / FS
+    waves = [(r + late, height, width) for r in (0.5, 1.3) for late, height, width in ((0, 1, 0.02), (0.27, 0.3, 0.05))]
+    beats = sum(height * np.exp(-(((time - at) / width) ** 2) / 2) for at, height, width in waves)
+    return beats + 0.2 * np.sin(2 * np.pi * 0.3 * time)
+
+
+def _field_of(answer: Callable) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(answer(_drawn_lead().copy(), FS), dtype=float)
+
+
+def _is(answer: Callable, other: Callable) -> bool:
+    return np.allclose(_field_of(answer), other(_drawn_lead(), FS), atol=2e-3)
+
+
+def _empty_share(answer: Callable) -> float:
+    return float(np.mean(~np.isfinite(_field_of(answer))))
+
+
+# --- 5: the curve out of a noisy image
+
+LARGEST_ERROR = 0.1  # of the curve's standard deviation; the row of the widest range errs by 0.41
+
+
 def curve_from_image(image: np.ndarray) -> np.ndarray:
-    """The curve in [−1, 1], or upside down, that an image (S, S) of grey levels was made of."""
-    field = image / 255 * 2 - 1
+    """The curve in [−1, 1], or upside down, that an image (S, S) of grey levels was made of, noise or not.
+
+    A field is the difference of two outer products, so two eigenvectors hold all of it, and little of the noise.
+    """
+    noisy = image / 255 * 2 - 1
+    values, vectors = np.linalg.eigh((noisy + noisy.T) / 2)
+    two = np.argsort(-np.abs(values))[:2]
+    field = (vectors[:, two] * values[two]) @ vectors[:, two].T
     return field[np.argmax(np.ptp(field, axis=1))]
 
 
@@ -44,24 +109,32 @@ def _diagonal(image: np.ndarray) -> np.ndarray:
     return image.diagonal() / 255 * 2 - 1
 
 
-def _first_row(image: np.ndarray) -> np.ndarray:
-    return image[0] / 255 * 2 - 1
+def _widest_row(image: np.ndarray) -> np.ndarray:
+    return image[np.argmax(np.ptp(image, axis=1))] / 255 * 2 - 1
 
 
-def _ramp() -> np.ndarray:
-    return (fields.grey("GAF", fields.gramian_angular(np.linspace(0, 1, 64))) * 255).astype(np.uint8)
+def _grey(curve: np.ndarray) -> np.ndarray:
+    return 255 * fields.grey("GAF", fields.gramian_angular(curve))
 
 
-def _likeness(answer) -> float:
-    """The smallest correlation, up or down, of what a function makes of images with the curves behind them."""
+@lru_cache(maxsize=1)
+def _noisy_images() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Five curves (64,), and the images (64, 64) of them with noise of 25 grey levels."""
     rng = np.random.default_rng(0)
     found = []
-    for _ in range(3):
+    for _ in range(5):
         curve = np.cumsum(rng.normal(size=64))
         curve = (curve - curve.min()) / np.ptp(curve)
-        image = (fields.grey("GAF", fields.gramian_angular(curve)) * 255).astype(np.uint8)
-        found.append(abs(np.corrcoef(np.asarray(answer(image), dtype=float), curve)[0, 1]))
-    return min(found)
+        found.append((curve, np.clip(_grey(curve) + rng.normal(0, 25, (64, 64)), 0, 255).astype(np.uint8)))
+    return found
+
+
+def _error(answer: Callable) -> float:
+    """What a straight line through truth and answer leaves over, as a share of the curve's standard deviation."""
+    alike = [
+        np.corrcoef(np.asarray(answer(image.copy()), dtype=float), curve)[0, 1] for curve, image in _noisy_images()
+    ]
+    return float(np.mean(np.sqrt(1 - np.square(alike))))
 
 
 EXERCISES = {
@@ -84,15 +157,34 @@ EXERCISES = {
             "that is the grey image, (G + 1) / 2. The field itself runs from −1 to 1.",
         ),
         what="nine numbers, an array of shape (3, 3)",
-        hint="write down the three angles first: 180°, 90° and 0°. Then add each pair and take the cosine.",
+        hint="write down the three angles first. Then add each pair and take the cosine.",
         atol=1e-6,
     ),
-    2: word(
-        "neither",
-        ("factor", "min–max divides by the range, and the factor is in the range too: it cancels."),
-        ("offset", "min–max subtracts the smallest sample, and the offset is in that too: it cancels."),
-        ("both", "write (5x + 0.7 − min) / (max − min) down, with the min and the max of the strong record."),
-        what="'factor', 'offset', 'both' or 'neither'",
+    2: conditions(
+        lambda: filtered_field,
+        (callable, lambda: np.zeros((200, 200)), "a function is needed that takes a lead and its sampling rate."),
+        (
+            lambda answer: _field_of(answer).shape == (200, 200),
+            lambda: lambda lead, fs: signals.min_max(signals.bandpass(lead, fs)),
+            "a field has a number for each pair of samples, (T, T).",
+        ),
+        (
+            lambda answer: _empty_share(answer) == 0,
+            lambda: _scaled_too_early,
+            lambda answer: f"{_empty_share(answer):.0%} of the pixels are NaN. What was arccos given there?",
+        ),
+        (
+            lambda answer: not _is(answer, _cut_off),
+            lambda: _cut_off,
+            "no pixel is empty, but the curve is cut off where it left the range. Why did it leave the range?",
+        ),
+        (lambda answer: not _is(answer, _unfiltered), lambda: _unfiltered, "the filter is gone. It is wanted."),
+        (
+            lambda answer: _is(answer, filtered_field),
+            lambda: _zero_phase,
+            "the same causal filter is wanted, and the whole of the range for what comes out of it.",
+        ),
+        what="a function that takes a lead (T,) and its sampling rate in Hz, and returns a field (T, T)",
     ),
     3: function(
         difference_field,
@@ -123,25 +215,26 @@ EXERCISES = {
     ),
     5: conditions(
         lambda: curve_from_image,
-        (
-            callable,
-            lambda: np.zeros(64),
-            "a function is needed that takes an image, so that it can be tried on others.",
-        ),
+        (callable, lambda: np.zeros(64), "a function is needed that takes an image, so that it can be tried."),
         (
             lambda answer: np.shape(answer(np.zeros((64, 64), np.uint8))) == (64,),
             lambda: lambda image: image / 255,
-            "the curve has as many numbers as the image has rows: return one row, not the whole image.",
+            "the curve has as many numbers as the image has rows.",
         ),
         (
-            lambda answer: not np.allclose(answer(_ramp()), _diagonal(_ramp())),
+            lambda answer: np.ptp(answer(_noisy_images()[0][1].copy())) > 0,
+            lambda: lambda image: np.full(len(image), 0.5),
+            "that is a flat line, whatever the image.",
+        ),
+        (
+            lambda answer: not np.allclose(answer(_noisy_images()[0][1].copy()), _diagonal(_noisy_images()[0][1])),
             lambda: _diagonal,
-            "the diagonal is 2x̃² − 1: bright for high and for low samples. Some row does better.",
+            "the diagonal is 2x̃² − 1: bright for high and for low samples.",
         ),
         (
-            lambda answer: _likeness(answer) > 0.95,
-            lambda: _first_row,
-            "not every row is the curve. The row of the highest or the lowest sample is: its range is the widest.",
+            lambda answer: _error(answer) < LARGEST_ERROR,
+            lambda: _widest_row,
+            lambda answer: f"it errs by {_error(answer):.0%}, and the bar is {LARGEST_ERROR:.0%}.",
         ),
         what="a function that takes an image (S, S) of grey levels and returns a curve (S,)",
     ),

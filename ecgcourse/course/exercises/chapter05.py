@@ -1,9 +1,12 @@
 """Answers to the exercises of chapter 5, the Markov transition field."""
 
+from functools import lru_cache
+
 import numpy as np
 
-from ecgcourse.course.exercises.judging import conditions, function, values, word
-from ecgcourse.images import fields
+from ecgcourse.course.exercises.judging import conditions, function, values
+from ecgcourse.images import fields, signals
+from ecgcourse.records import dipole
 
 PAPER = np.array([0.9, 0.1, 0.1, 0.1, 0.9])
 """The samples of exercise 1."""
@@ -49,6 +52,25 @@ def _has_row_of_zeros(answer: object) -> bool:
     return bool((fields.transition_matrix(_bins_of(answer), bins=2).sum(axis=1) == 0).any())
 
 
+def transition_matrix(x: np.ndarray, bins: int) -> np.ndarray:
+    return fields.transition_matrix(fields.bin_numbers(x, bins), bins)
+
+
+def _counts(x: np.ndarray, bins: int) -> np.ndarray:
+    q, counts = fields.bin_numbers(x, bins), np.zeros((bins, bins))
+    np.add.at(counts, (q[:-1], q[1:]), 1)
+    return counts
+
+
+def _shared_out(counts: np.ndarray, axis: int | None = 1) -> np.ndarray:
+    return counts / np.maximum(counts.sum(axis=axis, keepdims=True), 1)
+
+
+def _curves_and_bins() -> list[tuple[np.ndarray, int]]:
+    time = np.arange(90) / 30
+    return [((1 + np.sin(2 * np.pi * time) * np.cos(time)) / 2, bins) for bins in (2, 5)] + [(PAPER, 2)]
+
+
 def equal_bins(x: np.ndarray, bins: int) -> np.ndarray:
     """Bin numbers of equally filled bins, each with its upper edge, as pyts makes them."""
     return np.searchsorted(np.quantile(x, np.arange(1, bins) / bins), x, side="left")
@@ -72,8 +94,8 @@ def _lead_and_bins() -> list[tuple[np.ndarray, int]]:
     return [(rng.permutation(25) ** 2 / 576, 8), (rng.beta(2, 6, size=81), 4), (rng.beta(2, 6, size=60), 7)]
 
 
-def square_root_grey(field: np.ndarray) -> np.ndarray:
-    return np.sqrt(field)
+def logarithmic_grey(field: np.ndarray) -> np.ndarray:
+    return np.log1p(50 * field) / np.log(51)
 
 
 def _some_field() -> np.ndarray:
@@ -104,13 +126,27 @@ def _keeps_probabilities_apart(answer) -> bool:
     return bool((np.diff(grey) > 0).all())
 
 
-def _number_of_greys(answer) -> int:
-    grey = np.asarray(answer(_every_probability()[:, None]))
-    return len(np.unique((grey * 255).astype(np.uint8)))
+N_GREYS = 225
+"""How many grey levels are enough; P/5 has 38, P 187, and its square root 218."""
 
 
-def _uses_more_levels(answer) -> bool:
-    return _number_of_greys(answer) > _number_of_greys(lambda field: field / fields.MTF_WHITE)
+@lru_cache(maxsize=1)
+def _fields_of_leads() -> list[np.ndarray]:
+    """The fields (1000, 1000) of lead II of three hearts, causally filtered."""
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        heart, time = dipole.random_heart(rng), np.arange(1000) / 100
+        lead = (heart.projection @ dipole.dipole(heart, dipole.beats(heart, 10, rng), time, rng))[-1]
+        lead = signals.bandpass(lead + rng.normal(0, 0.03, len(lead)), 100)
+        found.append(fields.markov_transition(signals.min_max(lead).astype(np.float64)))
+    return found
+
+
+def _number_of_greys(answer) -> float:
+    """The mean number of grey levels in the images."""
+    images = [fields.resize(np.asarray(answer(field.copy())), 256) for field in _fields_of_leads()]
+    return float(np.mean([len(np.unique((image * 255).astype(np.uint8))) for image in images]))
 
 
 EXERCISES = {
@@ -150,12 +186,25 @@ EXERCISES = {
         ),
         what="a list of four samples in [0, 1]",
     ),
-    3: word(
-        "counts",
-        ("P", "divide a transposed table by the sums of its rows: those were the sums of the columns before."),
-        ("both", "try three samples on paper, and compare the sums of the rows before and after."),
-        ("neither", "a step from bin a to bin b, played backwards, leads from b to a. What becomes of the counts?"),
-        what="'counts', 'P', 'both' or 'neither'",
+    3: function(
+        transition_matrix,
+        (
+            lambda x, bins: _shared_out(np.minimum(_counts(x, bins), 1)),
+            "that is still theirs. What is the sum of its counts, and how many steps are there?",
+        ),
+        (
+            lambda x, bins: _shared_out(_counts(x, bins).T),
+            "all steps are counted, but backwards: rows are where a step comes from.",
+        ),
+        (lambda x, bins: _shared_out(_counts(x, bins), axis=0), "all steps are counted. Now each row should sum to 1."),
+        (
+            lambda x, bins: _shared_out(_counts(x, bins), axis=None),
+            "all steps are counted, but those are shares of all steps. Each row should sum to 1.",
+        ),
+        (_counts, "those are the counts, and they are right. Probabilities are asked for."),
+        tries=_curves_and_bins,
+        what="a function that takes a signal (T,) in [0, 1] and a number of bins, and returns P (bins, bins)",
+        hint="try five samples, for which you can count the steps on paper.",
     ),
     4: function(
         equal_bins,
@@ -172,10 +221,10 @@ EXERCISES = {
         ),
         tries=_lead_and_bins,
         what="a function that takes a signal (T,) and a number of bins, and returns the bin number of each sample (T,)",
-        hint="take bins − 1 edges from np.quantile, and count with np.searchsorted how many lie below each sample.",
+        hint="how many edges lie between the bins, and what share of the samples lies below each?",
     ),
     5: conditions(
-        lambda: square_root_grey,
+        lambda: logarithmic_grey,
         (callable, lambda: np.zeros((60, 60)), "a function is needed that takes a field, so that it can be tried."),
         (_keeps_the_shape, lambda: np.ravel, "the image has the shape of the field, (T, T)."),
         (
@@ -194,9 +243,11 @@ EXERCISES = {
             "some probabilities become the same grey, or a larger one the darker grey: the scale must rise all along.",
         ),
         (
-            _uses_more_levels,
-            lambda: lambda field: field / 5,
-            "that uses no more grey levels than P/5. Which part of 0 to 255 stays empty?",
+            lambda answer: _number_of_greys(answer) >= N_GREYS,
+            lambda: np.sqrt,
+            lambda answer: (
+                f"the images have {_number_of_greys(answer):.0f} grey levels on average, the bar is {N_GREYS}."
+            ),
         ),
         what="a function that takes a field (T, T) of probabilities and returns its grey, (T, T) in [0, 1]",
     ),

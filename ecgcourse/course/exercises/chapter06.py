@@ -1,9 +1,12 @@
 """Answers to the exercises of chapter 6, the recurrence plot."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ecgcourse.course.exercises.judging import conditions, function, values, word
 from ecgcourse.images import fields
+from ecgcourse.records import dipole
 
 PAPER = np.array([0.2, 0.8, 0.5])
 """The samples of exercise 1."""
@@ -15,6 +18,10 @@ def three_samples() -> np.ndarray:
 
 def recurrence_rate(x: np.ndarray, threshold: float) -> float:
     return float(np.mean(fields.recurrence(x) < threshold))
+
+
+def _image(x: np.ndarray) -> np.ndarray:
+    return (255 * fields.recurrence(x)).astype(np.uint8)
 
 
 def _rate_of_different_moments(x: np.ndarray, threshold: float) -> float:
@@ -64,6 +71,40 @@ def _finds_different_curves(answer) -> bool:
 
 def signed_difference(x: np.ndarray) -> np.ndarray:
     return (x[:, None] - x[None, :] + 1) / 2
+
+
+def signed_root(x: np.ndarray) -> np.ndarray:
+    """Grey 0.5 for equal samples; the fourth root makes small differences large, and keeps them apart."""
+    apart = x[:, None] - x[None, :]
+    return 0.5 + 0.5 * np.sign(apart) * np.abs(apart) ** 0.25
+
+
+LEAST_DIFFERENCE = 0.4
+"""By how much the pictures of a lead and of its mirror image differ on average; the signed difference has 0.14."""
+
+
+@lru_cache(maxsize=1)
+def _lead() -> np.ndarray:
+    """Four seconds of lead II at 100 Hz, scaled to [0, 1]."""
+    rng, time = np.random.default_rng(0), np.arange(400) / 100
+    heart = dipole.random_heart(rng)
+    lead = (heart.projection @ dipole.dipole(heart, dipole.beats(heart, 4, rng), time, rng))[-1]
+    lead = lead + rng.normal(0, 0.02, len(lead))
+    return (lead - lead.min()) / np.ptp(lead)
+
+
+def _difference(answer) -> float:
+    upright, turned = (np.asarray(answer(curve), dtype=float) for curve in (_lead().copy(), 1 - _lead()))
+    return float(np.abs(upright - turned).mean())
+
+
+def _treats_equals_alike(answer) -> bool:
+    return bool(np.ptp(np.diagonal(np.asarray(answer(_some_curve()), dtype=float))) < 1e-6)
+
+
+def _keeps_distances_apart(answer) -> bool:
+    """Whether 0, 0.1, …, 1 have eleven greys when they are compared with 0."""
+    return len(np.unique(np.round(np.asarray(answer(np.arange(11) / 10), dtype=float)[0], 6))) == 11
 
 
 def _some_curve() -> np.ndarray:
@@ -125,23 +166,30 @@ EXERCISES = {
     ),
     3: function(
         recurrence_rate,
-        (lambda x, threshold: 100 * recurrence_rate(x, threshold), "that is percent. A share lies between 0 and 1."),
         (
-            lambda x, threshold: int(np.sum(fields.recurrence(x) < threshold)),
-            "that is the number of pairs. Divide it by the number of all pairs.",
+            lambda x, threshold: float(np.mean(_image(x) > threshold)),
+            "that is still theirs. Try a flat curve, in which all pixels recur.",
         ),
         (
-            lambda x, threshold: 1 - recurrence_rate(x, threshold),
-            "those are the pairs that are farther apart. Near pairs recur.",
+            lambda x, threshold: float(np.mean(_image(x) < threshold)),
+            "one fault is gone. In what range are the numbers of the image, and the threshold?",
+        ),
+        (
+            lambda x, threshold: float(np.mean(_image(x) > 255 * threshold)),
+            "one fault is gone. Try a flat curve, in which all pixels recur.",
+        ),
+        (
+            lambda x, threshold: float(np.mean(_image(x) < 255 * threshold)),
+            "both faults are gone. But whole grey levels were cut down, so some pairs look nearer than they are.",
         ),
         (
             lambda x, threshold: float(np.mean(fields.recurrence(x) <= threshold)),
-            "a distance of exactly the threshold is not nearer than it: < in place of <=.",
+            "both faults are gone. Is a distance of exactly the threshold below it?",
         ),
         (_rate_of_different_moments, "you left out the diagonal. Here each pixel of the plot counts."),
         tries=_curves_and_thresholds,
         what="a function that takes a signal (T,) and a threshold, and returns a share",
-        hint="compare the plot with the threshold, and take the mean of the result.",
+        hint="try three samples on paper.",
     ),
     4: conditions(
         lambda: both_curves,
@@ -169,7 +217,7 @@ EXERCISES = {
         what="a function that takes a plot (T, T) and returns two curves, each (T,)",
     ),
     5: conditions(
-        lambda: signed_difference,
+        lambda: signed_root,
         (callable, lambda: np.zeros((12, 12)), "a function is needed that takes a signal, so that it can be tried."),
         (_is_square, lambda: lambda x: x, "a picture has a row and a column for every sample: (T, T)."),
         (
@@ -186,6 +234,24 @@ EXERCISES = {
             _knows_up_from_down,
             lambda: fields.recurrence,
             "x and 1 − x get the same picture. What in the definition makes the sign vanish?",
+        ),
+        (
+            _treats_equals_alike,
+            lambda: lambda x: (2 * x[:, None] + x[None, :]) / 3,
+            "two equal samples should have one grey, whatever their level.",
+        ),
+        (
+            _keeps_distances_apart,
+            lambda: lambda x: (np.sign(x[:, None] - x[None, :]) + 1) / 2,
+            "some distances have the same grey: the curve can't be had back from the picture.",
+        ),
+        (
+            lambda answer: _difference(answer) >= LEAST_DIFFERENCE,
+            lambda: signed_difference,
+            lambda answer: (
+                f"the two pictures of a lead differ by {_difference(answer):.2f} on average, and the bar is "
+                f"{LEAST_DIFFERENCE}."
+            ),
         ),
         what="a function that takes a signal (T,) in [0, 1] and returns a picture (T, T) in [0, 1]",
     ),

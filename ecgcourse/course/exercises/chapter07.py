@@ -1,11 +1,13 @@
 """Answers to the exercises of chapter 7: resizing as a matrix, and what it leaves out."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from ecgcourse.course.exercises.judging import conditions, function, values
+from ecgcourse.course.exercises.judging import conditions, function
 from ecgcourse.images import fields
 
-SAMPLES_AT_500_HZ, SAMPLES_AT_100_HZ, SIDE = 5000, 1000, 256
+SAMPLES_AT_100_HZ, SIDE = 1000, 256
 
 
 def resize_matrix(length: int, size: int) -> np.ndarray:
@@ -35,12 +37,69 @@ def n_unseen(length: int, size: int) -> int:
     return int((resize_matrix(length, size).sum(axis=0) == 0).sum())
 
 
-def n_seen_at_500_hz() -> int:
-    return SAMPLES_AT_500_HZ - n_unseen(SAMPLES_AT_500_HZ, SIDE)
+# --- 1: slow at first
+
+WARM = 0.010  # s, what a call takes that nothing disturbs
 
 
-def _same_share_as_at_100_hz() -> float:
-    return SAMPLES_AT_500_HZ * (1 - n_unseen(SAMPLES_AT_100_HZ, SIDE) / SAMPLES_AT_100_HZ)
+class _Machine:
+    """A machine with a clock of its own: the first call of its work compiles, and at times something else runs."""
+
+    def __init__(self, first: float, pause: float = 0.0):
+        self.now, self.n_calls, self.first, self.pause = 100.0, 0, first, pause
+
+    def clock(self) -> float:
+        return self.now
+
+    def work(self) -> None:
+        self.n_calls += 1
+        self.now += self.first if self.n_calls == 1 else WARM
+        if self.n_calls % 4 == 0:
+            self.now += self.pause
+
+
+def seconds_of(work: Callable, clock: Callable) -> float:
+    """The median of some calls, after one that doesn't count."""
+    work()
+    found = []
+    for _ in range(7):
+        start = clock()
+        work()
+        found.append(clock() - start)
+    return float(np.median(found))
+
+
+def _with_the_first(work: Callable, clock: Callable) -> float:
+    start = clock()
+    for _ in range(10):
+        work()
+    return (clock() - start) / 10
+
+
+def _mean(work: Callable, clock: Callable) -> float:
+    work()
+    return _with_the_first(work, clock)
+
+
+def _once(work: Callable, clock: Callable) -> float:
+    work()
+    start = clock()
+    work()
+    return clock() - start
+
+
+def _measured(answer: Callable, machine: _Machine) -> float:
+    return float(answer(machine.work, machine.clock))
+
+
+def _calls(answer: Callable) -> int:
+    machine = _Machine(first=WARM)
+    answer(machine.work, machine.clock)
+    return machine.n_calls
+
+
+def _is_warm(answer: Callable, **machine: float) -> bool:
+    return bool(np.isclose(_measured(answer, _Machine(**machine)), WARM, rtol=0.05))
 
 
 def _lengths_and_sides() -> list[tuple[int, int]]:
@@ -124,22 +183,61 @@ def _keeps_time(answer) -> bool:
     return bool(np.abs(apart).max() < SAMPLES_AT_100_HZ / SIDE)
 
 
-def _is_new(answer) -> bool:
-    return not np.allclose(_made(answer), area_matrix(SAMPLES_AT_100_HZ, SIDE), atol=1e-6)
+MOST_THROUGH = 0.1
+"""What is left of waves that the pixels can't show: of the height under A 0.74, under B 0.19."""
+
+LEAST_KEPT = 0.85
+"""What must be left of a wave of 5 Hz."""
+
+
+def _kept(answer, frequencies: Sequence[float]) -> float:
+    """The mean share of the height of waves of these frequencies (Hz) that pixels have, for ten seconds at 100 Hz."""
+    angle = 2 * np.pi * np.outer(np.arange(SAMPLES_AT_100_HZ) / 100, frequencies)
+    powers = [
+        [np.mean(np.square(waves), axis=0) for waves in (_made(answer) @ wave, wave)]
+        for wave in (np.sin(angle), np.cos(angle))
+    ]
+    seen, there = np.sum(powers, axis=0)
+    return float(np.mean(np.sqrt(seen / there)))
+
+
+def _through(answer) -> float:
+    return _kept(answer, range(13, 50))
+
+
+def _wide(length: int, size: int) -> np.ndarray:
+    apart = np.arange(length) - (np.arange(size)[:, None] + 0.5) * length / size + 0.5
+    weights = np.exp(-((apart * size / length) ** 2) / 2)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 EXERCISES = {
-    1: values(
-        n_seen_at_500_hz,
+    1: conditions(
+        lambda: seconds_of,
+        (callable, lambda: WARM, "a function is needed that takes work and clock, so that it can be tried."),
         (
-            _same_share_as_at_100_hz,
-            "that is the share of a record at 100 Hz. But the image has no more pixels than before.",
+            lambda answer: _is_warm(answer, first=WARM),
+            lambda: lambda work, clock: 10 * seconds_of(work, clock),
+            "even on a machine that always takes 0.010 s it says something else. It is the time of one call.",
         ),
-        (lambda: SIDE, "that is one sample for each pixel. How many does a pixel mix?"),
-        (lambda: n_unseen(SAMPLES_AT_500_HZ, SIDE), "those are the samples that no pixel looks at."),
-        (lambda: SAMPLES_AT_500_HZ, "that is all of them. A pixel looks at two samples, whatever lies between."),
-        what="a number of samples",
-        hint="count the pixels along one axis, and the samples that each of them mixes.",
+        (
+            lambda answer: _is_warm(answer, first=3.0),
+            lambda: _with_the_first,
+            lambda answer: (
+                f"it says {_measured(answer, _Machine(first=3.0)):.3f} s on a machine that takes 0.010 s "
+                "once it is warm."
+            ),
+        ),
+        (lambda answer: _calls(answer) >= 4, lambda: _once, "a single call says little: measure several."),
+        (
+            lambda answer: _is_warm(answer, first=3.0, pause=0.2),
+            lambda: _mean,
+            lambda answer: (
+                f"where every fourth call is interrupted for 0.2 s, it says "
+                f"{_measured(answer, _Machine(first=3.0, pause=0.2)):.3f} s. Nobody's call takes that long."
+            ),
+        ),
+        what="a function that takes a function to call, and a clock that returns seconds, and returns seconds",
     ),
     2: function(
         n_unseen,
@@ -154,7 +252,7 @@ EXERCISES = {
         (lambda length, size: length - size, "that counts one sample for each pixel. Two are mixed."),
         tries=_lengths_and_sides,
         what="a function that takes the number of samples and the side in pixels, and returns a number of samples",
-        hint="make the matrix A and count its columns without any weight.",
+        hint="what does the matrix A show of a sample that no pixel sees?",
     ),
     3: function(
         difference_image,
@@ -171,7 +269,7 @@ EXERCISES = {
         ),
         tries=_curves_and_sides,
         what="a function that takes a signal (T,) in [0, 1] and a side S, and returns a field of shape (S, S)",
-        hint="resize c and s, S numbers each, and put them in the place of c and s in the formula.",
+        hint="each part of the formula is an outer product. What does resizing do to one?",
         atol=1e-6,
     ),
     4: function(
@@ -191,7 +289,7 @@ EXERCISES = {
         ),
         tries=_curves_and_sides,
         what="a function that takes a signal (T,) in [0, 1] and a side S, and returns a field of shape (S, S)",
-        hint="it is the formula of the image with two taps, with B in the place of A.",
+        hint="which matrix of this chapter takes means?",
         atol=1e-6,
     ),
     5: conditions(
@@ -227,7 +325,18 @@ EXERCISES = {
             "a pixel lies elsewhere than the samples that it mixes: pixel k stands for those around "
             "(k + 0.5) · T / S − 0.5.",
         ),
-        (_is_new, lambda: area_matrix, "that is the mean over the pixel once more. Find other weights."),
+        (
+            lambda answer: _through(answer) < MOST_THROUGH,
+            lambda: area_matrix,
+            lambda answer: (
+                f"{_through(answer):.0%} of the waves above 12.8 Hz come through; the bar is {MOST_THROUGH:.0%}."
+            ),
+        ),
+        (
+            lambda answer: _kept(answer, [5]) >= LEAST_KEPT,
+            lambda: _wide,
+            lambda answer: f"only {_kept(answer, [5]):.0%} are left of a wave of 5 Hz; the bar is {LEAST_KEPT:.0%}.",
+        ),
         what="a function that takes the number of samples T and the side S, and returns a matrix (S, T)",
     ),
 }

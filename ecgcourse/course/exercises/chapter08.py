@@ -4,6 +4,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,14 +19,34 @@ def batches_of(n_records: int, batch_size: int) -> tuple[int, int]:
     return n_batches, n_records - (n_batches - 1) * batch_size
 
 
-def rows_with_any(labels: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(labels.any(axis=1))
+def standardized(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Leads (N, L, T) minus the mean of each lead in folds 1 to 8, divided by its standard deviation there."""
+    return _standardized(x, x[fold <= 8])
 
 
-def _labels() -> list[tuple[np.ndarray]]:
-    made = np.random.default_rng(0).integers(2, size=(20, 4)) * np.array([1, 0, 1, 1])
-    made[::4] = 0
-    return [(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]]),), (made.astype(np.float32),)]
+def _standardized(x: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return (x - known.mean(axis=(0, 2), keepdims=True)) / known.std(axis=(0, 2), keepdims=True)
+
+
+def _each_part_by_itself(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    found = np.empty_like(x)
+    for part in (fold <= 8, fold == 9, fold == 10):
+        found[part] = _standardized(x[part], x[part])
+    return found
+
+
+def _each_record_by_itself(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    return (x - x.mean(axis=2, keepdims=True)) / x.std(axis=2, keepdims=True)
+
+
+def _folded() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Leads (N, L, T) whose later folds have other voltages, and the folds."""
+    rng = np.random.default_rng(0)
+    found = []
+    for fold in (np.repeat(np.arange(1, 11), 2), rng.permutation(np.repeat(np.arange(1, 11), 3))):
+        size = 1 + 0.2 * fold[:, None, None]
+        found.append((size * rng.normal([[0.1], [0.2], [-0.1]], [[0.5], [1], [0.7]], (len(fold), 3, 40)), fold))
+    return found
 
 
 def shuffled_batch(n_records: int, batch_size: int, seed: int, number: int) -> torch.Tensor:
@@ -83,25 +104,50 @@ def _came_through(pack: Callable) -> bool:
     return np.array_equal(found["signals"], x) and np.array_equal(found["labels"], labels)
 
 
-def drawing_weights(has_class: np.ndarray) -> np.ndarray:
-    """One weight per record (N,): half of the records drawn have the class."""
-    return np.where(has_class, 1 / has_class.sum(), 1 / (~has_class).sum())
+LEAST_SHARE = 0.2
+"""What share of the records drawn each class must have at least."""
+
+LEAST_NUMBER = 0.7
+"""The least effective number of records, as a share of all."""
 
 
+def drawing_weights(labels: np.ndarray) -> np.ndarray:
+    """The most even weights (N,) with which no class is rarer than LEAST_SHARE: the shortest vector that does it."""
+    rare = labels[:, labels.mean(axis=0) < LEAST_SHARE]
+    wanted = np.append(np.full(rare.shape[1], LEAST_SHARE + 1e-6), 1)
+    return np.linalg.pinv(np.column_stack([rare, np.ones(len(rare))]).T) @ wanted
+
+
+def _by_the_rarest(labels: np.ndarray) -> np.ndarray:
+    none = ~labels.any(axis=1)
+    return np.where(none, 1 / none.mean(), (labels / labels.mean(axis=0)).max(axis=1))
+
+
+@lru_cache(maxsize=1)
 def _rare() -> np.ndarray:
-    return np.arange(40) % 5 == 2
+    """Labels (400, 4), of which the last class is rare and comes with the second half of the time."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((400, 4)) < [0.18, 0.22, 0.18, 0.05]
+    labels[:, 1] |= labels[:, 3] & (rng.random(400) < 0.5)
+    return labels.astype(np.float32)
 
 
 def _weights(answer: Callable) -> np.ndarray:
-    return np.asarray(answer(_rare()), dtype=float)
+    return np.asarray(answer(_rare().copy()), dtype=float)
 
 
-def _drawn_share(answer: Callable) -> float:
-    return float(_weights(answer)[_rare()].sum() / _weights(answer).sum())
+def _shares(answer: Callable) -> np.ndarray:
+    return _weights(answer) @ _rare() / _weights(answer).sum()
 
 
-def _is_even(answer: Callable) -> bool:
-    return all(np.allclose(group, group[0]) for group in (_weights(answer)[_rare()], _weights(answer)[~_rare()]))
+def _effective(answer: Callable) -> float:
+    weights = _weights(answer)
+    return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
+
+
+def _rarest(answer: Callable) -> str:
+    shares = _shares(answer)
+    return f"{ptbxl.CLASSES[shares.argmin()]} is in {shares.min():.1%} of the records drawn, not in {LEAST_SHARE:.0%}."
 
 
 EXERCISES = {
@@ -129,30 +175,23 @@ EXERCISES = {
         hint="count by hand for 60 records in batches of 16: 16, 16, 16, 12.",
     ),
     2: function(
-        rows_with_any,
+        standardized,
+        (lambda x, fold: _standardized(x, x), "that is still theirs. Which records do its two numbers come from?"),
         (
-            lambda labels: np.flatnonzero(labels.sum(axis=1) == 1),
-            "those are the records with exactly one class. A record may have several.",
+            _each_part_by_itself,
+            "each part has its own mean now. In use a record comes alone, and the network knows the one of training.",
         ),
         (
-            lambda labels: labels.any(axis=1),
-            "that is one yes or no per record. Their numbers are needed: np.flatnonzero finds them.",
+            lambda x, fold: _standardized(x, x[fold <= 9]),
+            "fold 9 chooses settings. It isn't there to be learned from, either.",
         ),
-        (
-            lambda labels: np.flatnonzero(labels.any(axis=0)),
-            "those are the numbers of classes. Look along the other axis: one row per record.",
-        ),
-        (
-            lambda labels: np.flatnonzero(~labels.any(axis=1)),
-            "those are the records with none of the four classes.",
-        ),
-        (
-            lambda labels: rows_with_any(labels) + 1,
-            "Python counts records from 0.",
-        ),
-        tries=_labels,
-        what="a function that takes labels (N, K) and returns the numbers of some of the N records",
-        hint="a record is in if its row of labels holds a 1 anywhere.",
+        (_each_record_by_itself, "each record is scaled by itself, which forgets its voltage. That isn't asked for."),
+        (lambda x, fold: standardized(x, fold)[fold <= 8], "the records of all folds are to be scaled."),
+        tries=_folded,
+        what="a function that takes leads (N, L, T) and folds (N,), and returns scaled leads (N, L, T)",
+        hint="what may a network know of the records that judge it?",
+        rtol=1e-4,
+        atol=1e-6,
     ),
     3: function(
         shuffled_batch,
@@ -175,7 +214,7 @@ EXERCISES = {
         tries=lambda: _CALLS,
         what="a function that takes the number of records, the batch size, the seed and the batch's number, and "
         "returns record numbers",
-        hint="draw the whole permutation from torch.Generator().manual_seed(seed), then cut the batch out of it.",
+        hint="an epoch draws one random order of all records. What does this chapter draw it with?",
     ),
     4: conditions(
         lambda: packed,
@@ -225,30 +264,24 @@ EXERCISES = {
             "a function is needed, so that it can be tried on other records.",
         ),
         (
-            lambda answer: _weights(answer).shape == _rare().shape,
-            lambda: lambda has_class: [1 / has_class.sum(), 1 / (~has_class).sum()],
-            "the sampler wants one weight per record, not one per kind of record.",
+            lambda answer: _weights(answer).shape == (len(_rare()),),
+            lambda: lambda labels: 1 / labels.mean(axis=0),
+            "the sampler wants one weight per record, not one per class.",
         ),
         (
             lambda answer: np.isfinite(_weights(answer)).all() and (_weights(answer) > 0).all(),
-            lambda: lambda has_class: has_class / has_class.sum(),
-            "so the records without the class are never drawn. Half of those drawn should be of them.",
+            lambda: lambda labels: labels.any(axis=1).astype(float),
+            "each weight has to be above 0, or its record is never drawn.",
         ),
+        (lambda answer: _shares(answer).min() >= LEAST_SHARE, lambda: lambda labels: np.ones(len(labels)), _rarest),
         (
-            _is_even,
-            lambda: lambda has_class: np.where(has_class, 1.0, np.arange(len(has_class)) + 1),
-            "two records of the same kind should be drawn equally often.",
+            lambda answer: _effective(answer) >= LEAST_NUMBER,
+            lambda: _by_the_rarest,
+            lambda answer: (
+                f"no class is too rare, but the effective number is {_effective(answer):.2f} N. The bar is "
+                f"{LEAST_NUMBER} N."
+            ),
         ),
-        (
-            lambda answer: not np.isclose(_drawn_share(answer), _rare().mean()),
-            lambda: lambda has_class: np.full(len(has_class), 1 / len(has_class)),
-            "with equal weights the class stays as rare as it is.",
-        ),
-        (
-            lambda answer: np.isclose(_drawn_share(answer), 0.5),
-            lambda: lambda has_class: np.where(has_class, 2.0, 1.0),
-            "add up the weights of the records with the class, and those of the others: the two sums must be equal.",
-        ),
-        what="a function that takes has_class (N,), True or False, and returns one weight per record (N,)",
+        what="a function that takes labels (N, K) and returns one weight per record (N,)",
     ),
 }

@@ -1,8 +1,12 @@
 """Answers to the exercises of chapter 9, AlexNet."""
 
-import numpy as np
+from collections.abc import Callable
 
-from ecgcourse.course.exercises.judging import function
+import numpy as np
+import torch
+from torch import nn
+
+from ecgcourse.course.exercises.judging import conditions, function
 
 # kernel, stride, padding of the eight layers that change a side or a number of channels
 _LAYERS = ((11, 4, 0), (3, 2, 0), (5, 1, 2), (3, 2, 0), (3, 1, 1), (3, 1, 1), (3, 1, 1), (3, 2, 0))
@@ -64,8 +68,104 @@ def unseen_rows(size: int) -> int:
     return size - ((reached - 1) * 4 + 11)
 
 
-def parameters_without_large_layers(filters: int) -> int:
-    return _in_convolutions(filters) + 256 * 4 + 4
+# --- 4: fewer parameters
+
+MOST_PARAMETERS = 100_000
+SIDES = (128, 256)
+
+
+def small_network() -> nn.Module:
+    """Two convolutions, the mean of each map, and one linear layer."""
+    return _network(16, 32)
+
+
+def _network(*channels: int, kernel: int = 5) -> nn.Module:
+    pairs = zip((9, *channels), channels, strict=False)
+    layers = [layer for pair in pairs for layer in (nn.Conv2d(*pair, kernel, stride=4), nn.ReLU())]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 4))
+
+
+class _WithoutUse(nn.Module):
+    """A network with a layer that nothing goes through."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = small_network(), nn.Linear(5, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.used(images)
+
+
+class _OneImage(nn.Module):
+    """A network that looks at the first of the images alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Conv2d(1, 8, 5, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images[:, :1])
+
+
+def _makes_anew(answer: object) -> bool:
+    return callable(answer) and not isinstance(getattr(answer, "function", answer), nn.Module)
+
+
+def _built(answer: Callable) -> nn.Module:
+    """The network, which is made anew at each call: from the same random numbers, and on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return answer().to("cpu").eval()
+
+
+def _images(side: int) -> torch.Tensor:
+    return torch.rand(2, 9, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def _takes_both_sides(answer: Callable) -> bool:
+    network = _built(answer)
+    with torch.no_grad():
+        return all(network(_images(side)).shape == (2, 4) for side in SIDES)
+
+
+def _n_parameters(answer: Callable) -> int:
+    return sum(parameter.numel() for parameter in _built(answer).parameters())
+
+
+def _gradients(answer: Callable) -> tuple[int, torch.Tensor]:
+    """How many parameters get no gradient at all, and the largest gradient in each of the nine images."""
+    network, images = _built(answer), _images(SIDES[0]).requires_grad_()
+    network(images).square().sum().backward()
+    idle = [each.numel() for each in network.parameters() if each.grad is None or not each.grad.any()]
+    return sum(idle), images.grad.abs().amax(dim=(0, 2, 3))
+
+
+# --- 5: a loss that never gets small
+
+
+def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+
+def _sigmoid_twice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return mean_loss(torch.sigmoid(logits), labels)
+
+
+def _sigmoid_outside(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return nn.functional.binary_cross_entropy(torch.sigmoid(logits), labels)
+
+
+def _softmax(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(logits, labels)
+
+
+def _logits() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Logits (N, 4) and labels; the second are so sure that float32 has no logarithm of the probability left."""
+    labels = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 1]])
+    few = torch.tensor([[2.0, -1, 0.5, -3], [-2, 0, 1, 4]])
+    return [(few, labels), (50 * few, labels)]
 
 
 EXERCISES = {
@@ -143,30 +243,51 @@ EXERCISES = {
         hint="find the last position of the first convolution that a pooling window reaches, and the last pixel that "
         "this position reaches.",
     ),
-    4: function(
-        parameters_without_large_layers,
+    4: conditions(
+        lambda: small_network,
+        (_makes_anew, small_network, "a function is needed that makes the network, without arguments."),
         (
-            _in_convolutions,
-            "those are the convolutions alone. The new linear layer has parameters too.",
+            lambda answer: isinstance(answer(), nn.Module),
+            lambda: lambda: 86_000,
+            "the function has to return the network, an nn.Module: its parameters are counted here.",
         ),
         (
-            lambda filters: _in_convolutions(filters) + 256 * 4,
-            "the new linear layer has a bias for each class as well.",
+            _takes_both_sides,
+            lambda: lambda: _network(16, 32)[:-1],
+            f"four logits for each record are needed, from images of {SIDES[0]} and of {SIDES[1]} pixels.",
         ),
         (
-            lambda filters: _in_convolutions(filters, biases=False) + 256 * 4 + 4,
-            "each filter of a convolution has a bias as well.",
+            lambda answer: _n_parameters(answer) < MOST_PARAMETERS,
+            lambda: lambda: _network(16, 256),
+            lambda answer: f"it has {_n_parameters(answer):,} parameters, not less than {MOST_PARAMETERS:,}.",
         ),
         (
-            lambda filters: _in_convolutions(filters) + 9216 * 4 + 4,
-            "a mean of 6 · 6 positions is one number per map: 256 numbers go into the new layer.",
+            lambda answer: _gradients(answer)[0] == 0,
+            lambda: _WithoutUse,
+            lambda answer: f"{_gradients(answer)[0]} parameters get no gradient: nothing goes through them.",
         ),
         (
-            lambda filters: _in_convolutions(filters, images=1) + 256 * 4 + 4,
-            "a filter of the first convolution has a table of weights for each of the nine images.",
+            lambda answer: bool((_gradients(answer)[1] > 0).all()),
+            lambda: _OneImage,
+            lambda answer: f"it looks at {int((_gradients(answer)[1] > 0).sum())} of the nine images.",
         ),
-        tries=lambda: [(8,), (4,), (16,)],
-        what="a function that takes the number of filters of the first convolution and returns a number of parameters",
-        hint="from c to d channels a convolution has d (c k² + 1) parameters; the channels are 9, f, 2f, 4f, 8f, 256.",
+        what="a function without arguments that returns a network: images (N, 9, S, S) to logits (N, 4)",
+    ),
+    5: function(
+        mean_loss,
+        (_sigmoid_twice, "that is still theirs. What does it take for a logit of 100 and a label of 1?"),
+        (
+            _sigmoid_outside,
+            "nearly: but try a logit of −200 and a label of 1. The loss is 200, and yours stays at 100.",
+        ),
+        (_softmax, "that is the loss of one class out of four. These labels can be true together."),
+        (
+            lambda logits, labels: 4 * mean_loss(logits, labels),
+            "that is the sum over the classes. The mean over records and classes is asked for.",
+        ),
+        tries=_logits,
+        what="a function that takes logits (N, K) and labels (N, K) and returns one number",
+        hint="compare with the loss by hand of this chapter.",
+        rtol=1e-4,
     ),
 }

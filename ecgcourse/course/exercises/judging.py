@@ -15,7 +15,8 @@ UNANSWERED = "no answer yet. Put yours in place of the dots and run the cell aga
 RIGHT = "right."
 
 Maker = Callable[[], object]
-MistakeAndHint = tuple[Maker, str]
+Hint = str | Callable[[object], str]
+MistakeAndHint = tuple[Maker, Hint]
 
 
 @dataclass(frozen=True)
@@ -229,16 +230,17 @@ def words(right: Maker, *mistakes: MistakeAndHint, what: str, hint: str) -> Exer
     return Exercise(right, mistakes, why_not)
 
 
-def conditions(right: Maker, *required: tuple[Callable[[object], bool], Maker, str], what: str) -> Exercise:
+def conditions(right: Maker, *required: tuple[Callable[[object], bool], Maker, Hint], what: str) -> Exercise:
     """Ask for anything that meets all conditions; for questions with many right answers.
 
     Parameters
     ----------
     right : callable
         Makes one right answer.
-    *required : (callable, callable, str)
+    *required : (callable, callable, str or callable)
         What the answer must meet, a mistake that breaks this condition but none before it, and what to say
-        then. They are asked in this order.
+        then; a callable makes it from the answer, for what has to name the number that was reached. They are
+        asked in this order.
     what : str
         What the answer has to be, in words; said where a condition can't even be asked.
     """
@@ -248,7 +250,7 @@ def conditions(right: Maker, *required: tuple[Callable[[object], bool], Maker, s
         for is_met, _, said in required:
             try:
                 if not is_met(asked):
-                    return said
+                    return said(asked) if callable(said) else said
             except _NoAnswerError:
                 return None
             except Exception as error:  # an answer of another kind: what it raises doesn't matter
