@@ -1,4 +1,4 @@
-"""Image fusion after Ahmad et al. 2021: the fields of one lead as the colours of one image. Chapter 13."""
+"""Image fusion after Ahmad et al. 2021: the fields of one lead as the colours of one image. Chapter 16."""
 
 import torch
 from torch import nn

@@ -5,10 +5,6 @@ import numpy as np
 from ecgcourse.course.exercises.judging import conditions, function, values
 
 
-def weight() -> float:
-    return (480 - 30) / 30
-
-
 def descend(w: float, a: float, learning_rate: float, steps: int) -> float:
     """The weight after some steps of gradient descent on the loss a w² / 2, whose gradient is a w."""
     for _ in range(steps):
@@ -36,32 +32,12 @@ def _probabilities() -> list[tuple[np.ndarray, float]]:
     return [(p, 15.0), (p, 1.0), (p, 0.5), (p, 5.59)]
 
 
-def patience_needed(losses: list[float]) -> int:
-    """The smallest patience with which training reaches the lowest of these losses."""
-    lows = _new_lows(losses)
-    return int(np.diff(lows).max()) if len(lows) > 1 else 1
+# What age and sex alone reach on the practice set, and on PTB-XL.
+BAR = 0.75
 
 
-def _new_lows(losses: list[float]) -> np.ndarray:
-    """The places at which the loss is lower than ever before."""
-    return np.flatnonzero(np.append(True, np.array(losses)[1:] < np.minimum.accumulate(losses)[:-1]))
-
-
-def _longest_rise(losses: list[float]) -> int:
-    longest = run = 0
-    for before, after in zip(losses, losses[1:], strict=False):
-        run = run + 1 if after > before else 0
-        longest = max(longest, run)
-    return longest
-
-
-# From the chapter, without any wait, with two waits of which the first is longer, and with a long end.
-_LOSSES = (
-    [0.9, 0.7, 0.6, 0.62, 0.61, 0.65, 0.7, 0.5],
-    [0.9, 0.8, 0.7],
-    [0.9, 0.95, 0.92, 0.8, 0.85, 0.7, 0.75],
-    [0.9, 0.8, 0.81, 0.82, 0.83, 0.84],
-)
+def _area(answer: object) -> float:
+    return float(answer)
 
 
 def _losses(answer: object) -> np.ndarray:
@@ -70,21 +46,30 @@ def _losses(answer: object) -> np.ndarray:
 
 EXERCISES = {
     1: values(
-        weight,
+        lambda: 9,
         (
-            lambda: 480 / 30,
-            "that is all records over the positives. The weight has the negatives above the line.",
+            lambda: 1,
+            "any loss is below infinity, so the first epoch is kept, as it should be. Which line keeps later ones?",
         ),
         (
-            lambda: 30 / 450,
-            "that is positives over negatives. The rare class has to weigh more, not less.",
+            lambda: 4,
+            "without that line gradients would pile up, batch after batch. It belongs there.",
         ),
         (
-            lambda: 30 / 480,
-            "that is the share of positives. The weight is negatives over positives.",
+            lambda: 7,
+            "the loss is that of the epoch just ended, which is what has to be compared.",
         ),
-        what="one number",
-        hint="count the negatives first, then divide by the positives.",
+        (
+            lambda: 8,
+            "the comparison is right: a lower validation loss is better.",
+        ),
+        (
+            lambda: 10,
+            "that line loads what was kept. But what has become of it since it was kept?",
+        ),
+        what="the number of a line",
+        hint="that line does what it should. Follow the weights: what do the steps change, and who refers to it?",
+        rtol=0,
     ),
     2: function(
         descend,
@@ -134,31 +119,29 @@ EXERCISES = {
         what="a function that takes probabilities and a weight, and returns probabilities",
         hint="odds = p / (1 − p); divide them by the weight; p = odds / (1 + odds).",
     ),
-    4: function(
-        patience_needed,
+    4: conditions(
+        lambda: 0.83,
         (
-            lambda losses: int(np.argmin(losses)) + 1,
-            "that is the number of the best epoch. Patience starts again at every new low.",
+            lambda answer: 0 <= _area(answer) <= 1,
+            lambda: 83.0,
+            "an AUROC lies between 0 and 1. Hand in the mean over the four classes, as one number.",
         ),
         (
-            lambda losses: max(1, patience_needed(losses) - 1),
-            "that is one too few: with patience 2, training stops at the second epoch without a new low.",
+            lambda answer: _area(answer) < 0.995,
+            lambda: 1.0,
+            "that is nearly perfect, as if the answers were known. Which records was the model fitted to?",
         ),
         (
-            lambda losses: max(1, len(losses) - 1 - int(np.argmin(losses))),
-            "those are the epochs after the best one. Which wait comes before it?",
+            lambda answer: _area(answer) > 0.6,
+            lambda: 0.5,
+            "that is little more than chance. Are records and labels in the same order, and are these probabilities?",
         ),
         (
-            _longest_rise,
-            "a loss that falls a little without a new low uses up patience as well.",
+            lambda answer: _area(answer) > BAR,
+            lambda: 0.72,
+            f"that is not above {BAR}, which needs no ECG. What in a signal matters, wherever in time its beats lie?",
         ),
-        (
-            lambda losses: int(np.diff(_new_lows(losses))[-1]),
-            "that is the wait before the last new low. Training has to survive the longest one.",
-        ),
-        tries=lambda: [(list(losses),) for losses in _LOSSES],
-        what="a function that takes a list of losses and returns a whole number, at least 1",
-        hint="note the epochs with a new low: how far apart are they at most, up to the lowest?",
+        what="one number, a macro AUROC",
     ),
     5: conditions(
         lambda: 0.7 * 0.95 ** np.arange(60),

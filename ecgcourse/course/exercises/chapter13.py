@@ -1,13 +1,17 @@
 """Answers to the exercises of chapter 13, fusion."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression
 
-from ecgcourse.course.exercises.judging import conditions, function, values, word
+from ecgcourse.analysis.stacking import Stacking
+from ecgcourse.course.exercises.judging import conditions, function, values
+from ecgcourse.learning import metrics
 
 Drawn = NDArray[np.float64]
 Gates = tuple[np.ndarray, np.ndarray]
@@ -15,12 +19,86 @@ GateMaker = Callable[[np.ndarray, np.ndarray, int, int], Gates]
 SHUT = -1e4
 
 
-# --- 1: what late fusion trains
+# --- 2: better than the better network
 
 
-def linear(*sizes: int) -> int:
-    """Weights and biases of linear layers, one after the other."""
-    return sum(n_in * n_out + n_out for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+# Of the chapter's networks of samples and of images on the practice set, roughly.
+AUROCS, CORRELATION, PREVALENCE = np.array([0.86, 0.76]), 0.5, np.array([0.17, 0.22, 0.18, 0.11])
+N_KNOWN, N_NEW, N_TIMES = 108, 1000, 8
+# By how much a fusion has to exceed what it is compared with.
+MARGIN = 0.001
+
+Fusion = Callable[[Drawn, Drawn, Drawn], Drawn]
+
+
+def _two_networks(rng: np.random.Generator, n_records: int) -> tuple[Drawn, Drawn]:
+    """Probabilities (N, 2, 4) of two networks whose mistakes agree in part, and labels (N, 4)."""
+    distances = np.sqrt(2) * norm.ppf(AUROCS)
+    labels = (rng.random((n_records, 4)) < PREVALENCE).astype(float)
+    shared, own = rng.normal(size=(n_records, 4, 1)), rng.normal(size=(n_records, 4, 2))
+    mistakes = np.sqrt(CORRELATION) * shared + np.sqrt(1 - CORRELATION) * own
+    scores = labels[..., None] * distances + mistakes
+    # The log-odds of two normal distributions with the spread 1, 0 and d apart.
+    logits = distances * scores - distances**2 / 2 + logit(PREVALENCE)[:, None]
+    return expit(logits).transpose(0, 2, 1), labels
+
+
+@cache
+def _draws() -> list[tuple[Drawn, ...]]:
+    """Known probabilities and labels, new probabilities and labels, several times."""
+    rng = np.random.default_rng(0)
+    return [(*_two_networks(rng, N_KNOWN), *_two_networks(rng, N_NEW)) for _ in range(N_TIMES)]
+
+
+def _fused(answer: Fusion) -> list[Drawn]:
+    return [np.asarray(answer(*(each.copy() for each in draw[:3])), dtype=float) for draw in _draws()]
+
+
+def _mean_auroc(answer: Fusion) -> float:
+    return float(np.mean([metrics.auroc(draw[3], p).mean() for draw, p in zip(_draws(), _fused(answer), strict=True)]))
+
+
+def _gives_one_for_each(answer: Fusion) -> bool:
+    return all(p.shape == (N_NEW, 4) for p in _fused(answer))
+
+
+def _gives_probabilities(answer: Fusion) -> bool:
+    return all(((p >= 0) & (p <= 1)).all() for p in _fused(answer))
+
+
+def _beats(other: Fusion, margin: float) -> Callable[[Fusion], bool]:
+    return lambda answer: _mean_auroc(answer) > _mean_auroc(other) + margin
+
+
+def mean_of_logits(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    return expit(logit(new).mean(axis=1))
+
+
+def shared_weights(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    """Stacking with one pair of weights for all classes."""
+    x = logit(known).transpose(0, 2, 1).reshape(-1, 2)
+    weights = LogisticRegression().fit(x, labels.ravel()).coef_[0]
+    return expit(np.einsum("nmk,m->nk", logit(new), weights))
+
+
+def _stacked(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    return Stacking().fit(known, labels).predict(new)
+
+
+def _better_one(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    return new[:, 0]
+
+
+def _yes_or_no(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    return np.round(new).mean(axis=1)
+
+
+def _as_logits(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    return logit(new).mean(axis=1)
+
+
+def _both(known: Drawn, labels: Drawn, new: Drawn) -> Drawn:
+    return new
 
 
 # --- 3: the best weight
@@ -180,42 +258,60 @@ def _does_not_move_with_the_images(answer: GateMaker) -> bool:
 
 EXERCISES = {
     1: values(
-        lambda: linear(2 * 4, 512, 4),
+        lambda: 3,
         (
-            lambda: linear(4, 512, 4),
-            "both networks give four probabilities each, so there are eight inputs.",
+            lambda: 1,
+            "two networks, side by side on axis 1, are what stacking needs: (N, 2, 4).",
         ),
         (
-            lambda: linear(2 * 4, 512, 4) - 512 - 4,
-            "each of the 512 hidden numbers and each of the four logits has a bias as well.",
+            lambda: 2,
+            "the test records are put together as the validation records are, so that line is right.",
         ),
         (
-            lambda: linear(2 * 4, 512),
-            "that is the hidden layer. Another one makes the four logits of it.",
+            lambda: 4,
+            "no network was trained on the validation records, so weights may be fitted there. But what to?",
         ),
         (
-            lambda: linear(2 * 4, 512, 2 * 4),
-            "the fusion gives four logits, not eight.",
+            lambda: 5,
+            "the weights may be asked about new records. But what do they get to see of these?",
         ),
-        what="a whole number",
-        hint="the two parts are frozen. Two linear layers are left: from eight to 512, and from 512 to four.",
+        (
+            lambda: 6,
+            "that is the macro AUROC of the fused probabilities. How many different ones can there be?",
+        ),
+        what="the number of a line",
+        hint="the lines are numbered from 1 to 6.",
         rtol=0,
     ),
-    2: word(
-        "near zero",
+    2: conditions(
+        lambda: shared_weights,
         (
-            "a third",
-            "stacking learns from the labels how much each network counts, and the guesses say nothing about them.",
+            _gives_one_for_each,
+            lambda: _both,
+            "return one number for each new record and class, (M, 4): two networks become one.",
         ),
         (
-            "as much as the images",
-            "the images' network is weaker than the signal's, but it knows something. Guesses know nothing.",
+            _gives_probabilities,
+            lambda: _as_logits,
+            "probabilities lie between 0 and 1. Are these logits?",
         ),
         (
-            "near minus one",
-            "a network that is always wrong would get a negative weight. Guesses are neither right nor wrong.",
+            _beats(mean_of_logits, -MARGIN),
+            lambda: _yes_or_no,
+            "that is worse than the plain mean of logits. What does it throw away?",
         ),
-        what="'near zero', 'a third', 'as much as the images' or 'near minus one'",
+        (
+            _beats(mean_of_logits, MARGIN),
+            lambda: mean_of_logits,
+            "that is no better than the plain mean of logits, in which the weaker network counts as much as the other.",
+        ),
+        (
+            _beats(_better_one, MARGIN),
+            lambda: _stacked,
+            "the better network alone is as good. A class has a dozen or two known positives: how many numbers do you "
+            "learn from them?",
+        ),
+        what="a function that takes known probabilities, their labels and new probabilities, and returns (M, 4)",
     ),
     3: function(
         best_weight,
