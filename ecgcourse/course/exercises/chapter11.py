@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecgcourse.course.exercises.judging import function, values, word
+from ecgcourse.course.exercises.judging import conditions, function, values
 
 _TP, _FN, _FP, _TN = 8, 2, 4, 86
 
@@ -54,9 +54,7 @@ def _predictions() -> list[tuple[np.ndarray, np.ndarray]]:
     return made
 
 
-def records_needed(n_records: int, width: float, wanted: float) -> float:
-    """How many records narrow an interval to the wanted width: a width falls with the root of their number."""
-    return n_records * (width / wanted) ** 2
+MEDIAN_BEAT = 0.867  # macro AUROC on the practice set's test fold
 
 
 EXERCISES = {
@@ -82,21 +80,18 @@ EXERCISES = {
         hint="write the four counts into the table of the chapter first.",
         rtol=2e-3,
     ),
-    2: word(
-        "AUROC",
+    2: values(
+        lambda: 5,
+        (lambda: 1, "the weights multiplied the odds in training, so undoing them once is right."),
+        (lambda: 2, "these are calibrated probabilities of the test records. Nothing is wrong with them yet."),
+        (lambda: 3, "the order of the records stays, so the AUROC does too: this line prints what it should."),
         (
-            "sensitivity at 0.5",
-            "a probability of 0.6 becomes 0.216, which is below 0.5. So fewer records get a yes.",
+            lambda: 4,
+            "fitting on the validation set is right. Where do these thresholds meet probabilities of another kind?",
         ),
-        (
-            "fitted thresholds",
-            "the threshold is one of the probabilities that occur, and those have changed.",
-        ),
-        (
-            "none",
-            "the third power keeps the order of the probabilities. Which of the three looks at nothing else?",
-        ),
-        what="'AUROC', 'sensitivity at 0.5', 'fitted thresholds' or 'none'",
+        (lambda: 6, "the macro mean is reported elsewhere in the chapter, too. Its counts are wrong already."),
+        what="the number of a line",
+        hint="say for each line which probabilities it uses: those with class weights, or those without.",
     ),
     3: function(
         right_among_positives,
@@ -151,28 +146,19 @@ EXERCISES = {
         what="a function that takes y_true (N,) and y_prob (N,) of one class, and returns one number",
         hint="loop over np.unique(y_prob); at each threshold compute the sensitivity and the specificity.",
     ),
-    5: function(
-        records_needed,
+    5: conditions(
+        lambda: 0.88,
+        (lambda area: 0 < area <= 1, lambda: 88.0, "an AUROC lies between 0 and 1."),
         (
-            lambda n, width, wanted: n * width / wanted,
-            "half the width needs more than twice the records: look at the simulated widths again.",
+            lambda area: area < 0.98,
+            lambda: 0.995,
+            "some test labels are wrong, so who knows the truth gets 0.982. Did your model see the test labels?",
         ),
         (
-            lambda n, width, wanted: n * np.sqrt(width / wanted),
-            "the root is on the wrong side: the width falls with the root of the number of records.",
+            lambda area: area > MEDIAN_BEAT,
+            lambda: 0.86,
+            "not above 0.867. What do the other baselines see that one scaled beat doesn't show?",
         ),
-        (
-            lambda n, width, wanted: n * (wanted / width) ** 2,
-            "a narrower interval needs more records, not fewer: turn the ratio over.",
-        ),
-        (
-            lambda n, width, wanted: (width / wanted) ** 2,
-            "that is the factor. Multiply the number of records by it.",
-        ),
-        tries=lambda: [(1000, 0.08, 0.02), (250, 0.15, 0.05), (4000, 0.04, 0.08)],
-        what="a function that takes a number of records, the width of their interval and the width that is wanted, "
-        "and returns a number of records",
-        hint="in the simulation, 4 times the records make the interval about half as wide.",
-        rtol=0.01,
+        what="one number, a macro AUROC",
     ),
 }

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
-from ecgcourse.course.exercises.judging import function, values, word
+from ecgcourse.course.exercises.judging import conditions, function, values
 
 Array = NDArray[np.float64]
 
@@ -91,7 +91,7 @@ def _pairs_with_gaps() -> list[tuple[Array, Array, NDArray[np.bool_]]]:
     return pairs
 
 
-# --- 4: a mask that can't be right
+# --- 4: find the fault: a mask that can't be right
 
 
 def share_on_shifted(attribution: Array, mask: NDArray[np.bool_], seconds: float, fs: float) -> float:
@@ -192,7 +192,7 @@ EXERCISES = {
         (_not_shifted, "that is the share on the mask where it was. Shift it first."),
         (
             _over_the_edge_of_leads,
-            "without an axis np.roll goes through all leads as one: the end of lead I gets into lead II.",
+            "that is the function as it was shown. Try it on a mask of two leads and four samples, shifted by one.",
         ),
         (_to_earlier, "the shift goes the other way: to later samples."),
         (_by_the_seconds, "the shift is in seconds, and np.roll wants samples: fs of them each second."),
@@ -200,13 +200,25 @@ EXERCISES = {
         (_chance, "that is chance, the share of marked samples. Count the attribution on them."),
         tries=_beats,
         what="a function that takes an attribution (L, T), a mask (L, T), seconds and Hz, and returns a share",
-        hint="np.roll along the last axis, then the absolute attribution on the mask over all of it.",
+        hint="draw the mask of two leads before and after. Then the absolute attribution on it over all of it.",
     ),
-    5: word(
-        "the fall of the logit",
-        ("the logit of the record", "that would need a baseline with a logit of zero. The twin's logit counts, too."),
-        ("the logit of the twin", "look at completeness again: the attributions sum to F(x) − F(x')."),
-        ("zero", "then the signs would change nothing. Taking them away did change the logit."),
-        what="'the logit of the record', 'the logit of the twin', 'the fall of the logit' or 'zero'",
+    5: conditions(
+        lambda: {"before": 0.4, "after": 0.9},
+        (
+            lambda found: all(0 < found[name] <= 1 for name in ("before", "after")),
+            lambda: {"before": 40.0, "after": 90.0},
+            "fractions lie between 0 and 1.",
+        ),
+        (
+            lambda found: found["before"] < 0.95,
+            lambda: {"before": 1.0, "after": 0.9},
+            "much of `from_package` lies beside the marks. Divide by the sum over all samples of all leads.",
+        ),
+        (
+            lambda found: found["after"] > found["before"],
+            lambda: {"before": 0.4, "after": 0.4},
+            "that isn't more. Which question does a baseline of 0 mV ask, and what would you rather ask?",
+        ),
+        what='{"before": …, "after": …}, two fractions',
     ),
 }

@@ -2,13 +2,12 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
-from ecgcourse.course.exercises.judging import function, values, word
-from ecgcourse.records.ptbxl import LEADS
+from ecgcourse.course.exercises.judging import conditions, function, values
 
 Array = NDArray[np.float64]
 N_RECORDS = 21_799
+MULTIPLICATIONS, MACRO_AUROC = 23_451_136, 0.86  # of the chapter's network; what the small one must reach
 
 
 # --- 1: at 500 Hz
@@ -19,7 +18,7 @@ def bytes_in_memory(n_leads: int = 12, fs: int = 500, sample_bytes: int = 4) -> 
     return N_RECORDS * n_leads * 10 * fs * sample_bytes
 
 
-# --- 3: shares of a batch
+# --- 3: find the fault: shares of a batch
 
 
 def loss_factors(n_records: int, n_processes: int) -> Array:
@@ -53,81 +52,6 @@ def _rest_to_the_last(n_records: int, n_processes: int) -> Array:
     return counts * n_processes / n_records
 
 
-# --- 4: the weights taken out again
-
-
-def weights_taken_out(p: Array, weights: Array) -> Array:
-    """Probabilities (N, K) whose odds are those of p, divided by the positive weights (K,)."""
-    return p / (p + weights * (1 - p))
-
-
-def _probability_divided(p: Array, weights: Array) -> Array:
-    return p / weights
-
-
-def _odds(p: Array, weights: Array) -> Array:
-    return p / (1 - p) / weights
-
-
-def _put_in_again(p: Array, weights: Array) -> Array:
-    return p * weights / (p * weights + 1 - p)
-
-
-def _weight_off_the_logit(p: Array, weights: Array) -> Array:
-    return expit(logit(p) - weights)
-
-
-def _sum_of_one(p: Array, weights: Array) -> Array:
-    return p / weights / (p / weights).sum(axis=1, keepdims=True)
-
-
-def _probabilities() -> list[tuple[Array, Array]]:
-    rng = np.random.default_rng(0)
-    return [(rng.uniform(0.05, 0.95, (6, k)), rng.uniform(1.5, 8, k)) for k in (5, 4)]
-
-
-# --- 5: two electrodes swapped
-
-
-def arms_swapped(x: Array) -> Array:
-    """Twelve leads (N, 12, T) as they are recorded with the electrodes of both arms exchanged."""
-    return _taken(x, {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}, turned=("I",))
-
-
-def _taken(x: Array, source: dict[str, str], turned: tuple[str, ...] = ()) -> Array:
-    signs = np.array([-1.0 if name in turned else 1.0 for name in LEADS])
-    return x[:, [LEADS.index(source.get(name, name)) for name in LEADS]] * signs[:, None]
-
-
-def _only_turned(x: Array) -> Array:
-    return _taken(x, {}, turned=("I",))
-
-
-def _not_turned(x: Array) -> Array:
-    return _taken(x, {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"})
-
-
-def _augmented_forgotten(x: Array) -> Array:
-    return _taken(x, {"II": "III", "III": "II"}, turned=("I",))
-
-
-def _limb_leads_turned(x: Array) -> Array:
-    return _taken(x, {}, turned=LEADS[:6])
-
-
-def _all_turned(x: Array) -> Array:
-    return -x
-
-
-def _arm_and_leg(x: Array) -> Array:
-    return _taken(x, {"I": "II", "II": "I", "aVL": "aVF", "aVF": "aVL"}, turned=("III",))
-
-
-def _twelve_leads() -> list[tuple[Array]]:
-    rng = np.random.default_rng(0)
-    return [(rng.normal(size=(2, 12, 7)),), (rng.normal(size=(3, 12, 4)),)]
-
-
 EXERCISES = {
     1: values(
         bytes_in_memory,
@@ -141,15 +65,35 @@ EXERCISES = {
         hint="records times leads times samples times four bytes; at 500 Hz ten seconds are 5000 samples.",
         rtol=0,
     ),
-    2: word(
-        "refuses",
+    2: conditions(
+        lambda: {"multiplications": 2_200_000, "auroc": 0.88},
         (
-            "trains with 0.5",
-            "one history would then come from two different trainings. The command looks before it goes on.",
+            lambda answer: answer["multiplications"] > 0 and answer["multiplications"] % 1 == 0,
+            lambda: {"multiplications": 0.09, "auroc": 0.88},
+            "asked is how many multiplications the forward pass of one record takes: a whole number.",
         ),
-        ("trains with 0.01", "doing silently something else than what was asked for would be no better."),
-        ("starts again", "that would throw two epochs away. Nothing is lost without being asked for."),
-        what="'refuses', 'trains with 0.5', 'trains with 0.01' or 'starts again'",
+        (
+            lambda answer: answer["multiplications"] < MULTIPLICATIONS / 10,
+            lambda: {"multiplications": MULTIPLICATIONS // 2, "auroc": 0.88},
+            "that is a tenth of 23,451,136 or more. A convolution's multiplications go with its filters times those of "
+            "the layer before.",
+        ),
+        (
+            lambda answer: answer["auroc"] <= 1,
+            lambda: {"multiplications": 2_200_000, "auroc": 88.0},
+            "an AUROC lies between 0 and 1.",
+        ),
+        (
+            lambda answer: answer["auroc"] < 0.99,
+            lambda: {"multiplications": 2_200_000, "auroc": 0.995},
+            "some labels are wrong, so even perfect answers stay below that. Were these records among the training's?",
+        ),
+        (
+            lambda answer: answer["auroc"] >= MACRO_AUROC,
+            lambda: {"multiplications": 2_200_000, "auroc": 0.79},
+            "the macro AUROC is below 0.86. A small network may need another learning rate, or more epochs.",
+        ),
+        what='{"multiplications": …, "auroc": …}, a whole number and a macro AUROC',
     ),
     3: function(
         loss_factors,
@@ -159,37 +103,10 @@ EXERCISES = {
         (_inverse, "upside down: the process with more records needs the larger factor."),
         (
             _rest_to_the_last,
-            "records are dealt out like cards, one to each process in turn: what is left goes to the first ones.",
+            "that is the function as it was shown. Compare its counts with the lengths in batches_of(rank, 3)[-1].",
         ),
         tries=lambda: [(5, 3), (8, 2), (13, 4), (11, 8)],
         what="a function that takes the numbers of records and of processes, and returns a factor for each process",
-        hint="deal the records out in turn and count: 5 records and 3 processes are 2, 2 and 1. Then count · R / B.",
-    ),
-    4: function(
-        weights_taken_out,
-        (_probability_divided, "you divided the probability. Divide its odds, p / (1 − p)."),
-        (_odds, "those are the odds. Go back to a probability: odds / (1 + odds)."),
-        (_put_in_again, "that multiplies the odds by the weights once more. They have to be taken out."),
-        (_weight_off_the_logit, "on the logit a factor of the odds is a sum, but of its logarithm: subtract log w."),
-        (_sum_of_one, "a record may have several classes or none: the probabilities need not sum to 1."),
-        tries=_probabilities,
-        what="a function that takes probabilities (N, K) and weights (K,), and returns probabilities (N, K)",
-        hint="three steps: odds = p / (1 − p), divided by the weight of their class, then odds / (1 + odds).",
-    ),
-    5: function(
-        arms_swapped,
-        (_only_turned, "lead I is turned over, yes. II and III use one arm each: what becomes of them?"),
-        (_not_turned, "lead I is left arm minus right arm. Exchange the two, and its sign changes."),
-        (_augmented_forgotten, "aVR looks at the right arm and aVL at the left one: they change places, too."),
-        (
-            _limb_leads_turned,
-            "not all limb leads are turned over: aVF looks at the foot, and that electrode has not moved.",
-        ),
-        (_all_turned, "the chest electrodes have not moved: V1 to V6 stay as they are."),
-        (_arm_and_leg, "that is the left arm exchanged with the left leg. Exchange the two arms."),
-        tries=_twelve_leads,
-        what="a function that takes (N, 12, T), leads in the order of PTB-XL, and returns the same shape",
-        hint="write each limb lead as a difference of potentials: I = LA − RA, II = LL − RA, III = LL − LA. "
-        "Then exchange LA and RA.",
+        hint="write down who gets which of 5 records when three processes take turns. The formula is count · R / B.",
     ),
 }
