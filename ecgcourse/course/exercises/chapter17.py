@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from ecgcourse.course.exercises.chapter15 import arms_swapped
 from ecgcourse.course.exercises.judging import conditions, function, values, word
 from ecgcourse.records import dipole, practice_people
 from ecgcourse.records.ptbxl_names import LEADS
@@ -18,6 +17,14 @@ TIED, OTHERS = 0.9, 0.04
 
 N_HEARTS, MOST_MISTAKES = 60, 2
 """Records that a detector of swapped arms is tried on, right and swapped, and how many of each it may get wrong."""
+
+
+def arms_swapped(x: Array) -> Array:
+    """Twelve leads (N, 12, T) as they are recorded with the electrodes of both arms exchanged."""
+    source = {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}
+    swapped = x[:, [LEADS.index(source.get(name, name)) for name in LEADS]]
+    swapped[:, LEADS.index("I")] *= -1
+    return swapped
 
 
 # --- 1: who knows only the site
