@@ -20,6 +20,7 @@ BOOK = ROOT / "book"
 
 MAX_BYTES = 1_500_000
 MAX_LINES = 15
+MAX_WORDS = 2000
 # Those that measure time, or print what a training came to, which differs from machine to machine.
 MAX_IGNORED_CELLS = 16
 MIN_ALT_CHARACTERS = 30
@@ -37,6 +38,7 @@ MOST_REMEMBERED = 5
 FEWEST_WORDS = 8
 QUESTIONS = range(3, 6)
 EXERCISES = range(3, 6)
+KINDS = ("find the fault", "do better: ")
 NO_ANSWER = "no answer yet"
 INSTALL = """\
 import importlib.util
@@ -358,6 +360,12 @@ def teaches_its_case(notebook: Notebook) -> list[str]:
     return ["has no section 'A case: …'"] if int(notebook.path.name[:2]) in CASES and not cases else []
 
 
+def is_short(notebook: Notebook) -> list[str]:
+    """At most 2,000 words in all; code that a text shows isn't counted."""
+    words = len(prose(notebook).split())
+    return [] if words <= MAX_WORDS else [f"has {words} words, more than {MAX_WORDS}"]
+
+
 def names_real_records(notebook: Notebook) -> list[str]:
     found = prose(notebook).count("**With real records.**")
     return [] if found == 1 else [f"'**With real records.**' stands {found} times, not once"]
@@ -382,6 +390,12 @@ def solves_its_exercises(notebook: Notebook) -> list[str]:
         if not _says(solution, key, "right.") or not _is_folded(solution):
             problems.append(f"exercise {key}: no folded solution that its check calls right, below the stub")
     return problems
+
+
+def sets_both_kinds(notebook: Notebook) -> list[str]:
+    """One exercise shows plausible work with a fault in it, another a result to do better than."""
+    titles = [_exercise(cell).partition(": ")[2] for cell in notebook.cells]
+    return [f"has no exercise '{kind}…'" for kind in KINDS if not any(title.startswith(kind) for title in titles)]
 
 
 def _exercise(cell: Notebook) -> str:
@@ -441,11 +455,13 @@ RULES: tuple[Rule, ...] = (
     has_the_sections,
     says_what_is_needed,
     teaches_its_case,
+    is_short,
     names_real_records,
     can_be_remembered,
     asks_questions,
     links_its_words,
     solves_its_exercises,
+    sets_both_kinds,
     reads_on_with_dois,
 )
 

@@ -76,7 +76,7 @@ def exercise(number):
     said = [new_output("stream", text=f"Exercise 3.{number}: {word}\n") for word in ("no answer yet. Put", "right.")]
     folded = {"tags": ["hide-cell"], "mystnb": {"code_prompt_show": "Show solution"}}
     return [
-        new_markdown_cell(f"### Exercise {number}: count"),
+        new_markdown_cell(f"### Exercise {number}: {('count', *rules.KINDS)[number - 1]}count"),
         new_code_cell(f"answer = ...\n\n{check}", outputs=[said[0]]),
         new_code_cell(f"answer = {number}\n\n{check}", metadata=folded, outputs=[said[1]]),
     ]
@@ -303,6 +303,7 @@ FAULTS = [
     (rules.says_what_is_needed, source(3, NEEDED.replace("20", "40"))),
     (rules.says_what_is_needed, source(3, NEEDED.replace("Time", "Takes"))),
     (rules.teaches_its_case, source(4, "## A section of its own")),
+    (rules.is_short, source(7, "word " * rules.MAX_WORDS)),
     (rules.names_real_records, source(4, "## A case: of its own")),
     (rules.links_its_words, source(7, "The line of [word 1](glossary.md#word-1) rises.")),
     (rules.links_its_words, source(4, "## A case: of its own")),
@@ -320,6 +321,8 @@ FAULTS = [
     (rules.solves_its_exercises, source(15, "### Exercise 3: count")),
     (rules.solves_its_exercises, source(15, "Another one.")),
     (rules.solves_its_exercises, source(16, 'exercises.check("3.3", ...)')),
+    (rules.sets_both_kinds, source(15, "### Exercise 2: count")),
+    (rules.sets_both_kinds, source(18, "### Exercise 3: count")),
     (rules.reads_on_with_dois, source(21, "## Where to read on\n\n- [A page](https://example.org)")),
     (rules.compares_its_outputs, tag(5, "nbval-ignore-output")),
     (rules.compares_its_outputs, tag(6, "nbval-skip")),
