@@ -1,7 +1,8 @@
 """Whether probabilities mean what they say: of all records that are given 0.3, three in ten should have the class.
 
 A network is often sure of too much, and one that learned with weighted classes says too much of the rare ones. Neither
-changes a ROC curve; both mend with two numbers per class, fitted on the validation set. Introduced in chapter 11.
+changes a ROC curve; both mend with two numbers per class, fitted on the validation set. Introduced in chapter
+11; the Brier score's parts, the expected calibration error and temperature scaling in the book's page "Cases".
 """
 
 from collections.abc import Callable
