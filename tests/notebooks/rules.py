@@ -331,7 +331,7 @@ def says_what_is_needed(notebook: Notebook) -> list[str]:
     """What you need: a table of concept, why and where; then the time, as ``tools/notebooks.py`` counts it."""
     text = section(notebook, "What you need")
     problems = [] if "| concept | why | where |" in text else ["'What you need' has no table concept, why, where"]
-    stated = re.findall(r"^Time: about (\d+) minutes", text, flags=re.MULTILINE)
+    stated = re.findall(r"\n\nTime: about (\d+) minutes", text)
     counted = minutes(notebook)
     return problems if stated == [str(counted)] else [*problems, f"'Time: about {counted} minutes' is not stated"]
 
