@@ -35,6 +35,7 @@ FIRST_PEAK = 0.4
 _NOTHING_FROM_ELSEWHERE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; form-action 'none'"
 )
+_SHORTEST = 100  # samples; the longest trajectory spans 81
 _LARGEST_SIDE = 512  # pixels; a browser computes every image anew when something is chosen
 
 
@@ -182,6 +183,53 @@ def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: i
     return make_page("Beat morph", "morph", numbers, 620)
 
 
+def field_sliders(signal: np.ndarray, fs: float = 100, *, name: str = "The lead", synthetic: bool = False) -> Page:
+    """Make a page with sliders for what two fields of a lead depend on.
+
+    The Markov transition field has one for the number of bins, the recurrence plot three: the threshold below which two
+    moments recur, and the embedding dimension and the delay of the trajectories that are compared. The browser computes
+    both from the samples, one pixel for each pair, as :mod:`ecgcourse.images.fields` and pyts do.
+
+    Parameters
+    ----------
+    signal : (T,) array
+        A lead as recorded, in mV; 100 to 512 samples. The page scales it to [0, 1]. They are kept as float32.
+    fs : float
+        Sampling rate in Hz.
+    name : str
+        What the lead is called on the page.
+    synthetic : bool
+        Say on the page that the lead comes from no patient.
+
+    Returns
+    -------
+    Page
+
+    Raises
+    ------
+    DataError
+        Another shape, or samples that aren't finite.
+    SettingError
+        An `fs` that isn't allowed.
+
+    References
+    ----------
+    Marwan, N. et al. (2007). Recurrence plots for the analysis of complex systems. Physics Reports 438(5–6), 237–329.
+    doi:10.1016/j.physrep.2006.11.001 (embedding dimension, delay and threshold).
+    """
+    signal = np.asarray(signal)
+    if signal.ndim != 1 or not _SHORTEST <= len(signal) <= _LARGEST_SIDE or signal.dtype.kind != "f":
+        raise DataError(
+            f"field_sliders: signal is {signal.dtype} of shape {signal.shape}, but {_SHORTEST} to {_LARGEST_SIDE} "
+            "samples of one lead (T,) are needed, as floats"
+        )
+    if not np.isfinite(signal).all():
+        raise DataError("field_sliders: signal holds samples that are not finite; choose a stretch without gaps")
+    _check_rate(fs)
+    numbers = {"fs": fs, "name": name, "samples": _base64(signal), "synthetic": synthetic}
+    return make_page("Field sliders", "field_sliders", numbers, 1100)
+
+
 def _bells(lead: str) -> dict[str, dict[str, float]]:
     """The waves of a normal beat as one lead sees them, each a bell: s after R, s, mV, and the bell's power."""
     direction = dipole.DOWER[dipole.PROJECTED_LEADS.index(lead)]
@@ -289,5 +337,9 @@ def _check_settings(size: int, bins: int, mtf_white: float, fs: float) -> None:
         raise SettingError(f"bins={bins}, but 2 to 256 are allowed")
     if not 1 <= mtf_white < float("inf"):
         raise SettingError(f"mtf_white={mtf_white}, but it must be a number and at least 1")
+    _check_rate(fs)
+
+
+def _check_rate(fs: float) -> None:
     if not 0 < fs < float("inf"):
         raise SettingError(f"fs={fs}, but a sampling rate is a positive number of Hz")
