@@ -152,3 +152,8 @@ def test_the_sliders_need_a_sampling_rate_and_are_small():
     with pytest.raises(SettingError, match="fs=0"):
         interactive.field_sliders(X[0, 0, :300], fs=0)
     assert len(interactive.field_sliders(X[0, 0, :300]).source.encode()) < 150_000
+
+
+def test_the_dipole_is_the_same_every_time_and_small():
+    assert interactive.turning_dipole().source == interactive.turning_dipole().source
+    assert len(interactive.turning_dipole().source.encode()) < 150_000
