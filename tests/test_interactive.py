@@ -131,3 +131,29 @@ def test_settings_that_the_morph_does_not_have(setting):
 
 def test_the_morph_is_the_same_every_time():
     assert interactive.beat_morph().source == interactive.beat_morph().source
+
+
+@pytest.mark.parametrize(
+    ("signal", "message"),
+    [
+        (X[0], r"shape \(3, 1000\)"),
+        (X[0, 0], r"shape \(1000,\)"),
+        (X[0, 0, :80], r"shape \(80,\)"),
+        (np.ones(300, int), "int64"),
+        (np.full(300, np.nan), "not finite"),
+    ],
+)
+def test_leads_that_the_sliders_cannot_show(signal, message):
+    with pytest.raises(DataError, match=message):
+        interactive.field_sliders(signal)
+
+
+def test_the_sliders_need_a_sampling_rate_and_are_small():
+    with pytest.raises(SettingError, match="fs=0"):
+        interactive.field_sliders(X[0, 0, :300], fs=0)
+    assert len(interactive.field_sliders(X[0, 0, :300]).source.encode()) < 150_000
+
+
+def test_the_dipole_is_the_same_every_time_and_small():
+    assert interactive.turning_dipole().source == interactive.turning_dipole().source
+    assert len(interactive.turning_dipole().source.encode()) < 150_000

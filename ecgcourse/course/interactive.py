@@ -20,6 +20,7 @@ from ecgcourse.errors import DataError, SettingError
 from ecgcourse.images import fields
 from ecgcourse.images.signals import IMAGE_LEADS
 from ecgcourse.records import dipole
+from ecgcourse.records.ptbxl import LEADS
 from ecgcourse.support.files import atomic_write
 
 MAX_BYTES = 1_500_000
@@ -31,10 +32,16 @@ QRS_WAVES = ("Q", "R", "S")
 FIRST_PEAK = 0.4
 """Time in s of an R peak of the beat morph; the others follow from the heart rate."""
 
+BEAT = (-0.25, 0.45)
+"""Start and end of the turning dipole's beat, in s after the R wave's peak."""
+
+_BEAT_RATE = 500  # Hz
+
 # The browser itself refuses whatever a page would ask for or send.
 _NOTHING_FROM_ELSEWHERE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; form-action 'none'"
 )
+_SHORTEST = 100  # samples; the longest trajectory spans 81
 _LARGEST_SIDE = 512  # pixels; a browser computes every image anew when something is chosen
 
 
@@ -182,6 +189,96 @@ def beat_morph(lead: str = "II", fs: float = 100, seconds: float = 3, *, size: i
     return make_page("Beat morph", "morph", numbers, 620)
 
 
+def field_sliders(signal: np.ndarray, fs: float = 100, *, name: str = "The lead", synthetic: bool = False) -> Page:
+    """Make a page with sliders for what two fields of a lead depend on.
+
+    The Markov transition field has one for the number of bins, the recurrence plot three: the threshold below which two
+    moments recur, and the embedding dimension and the delay of the trajectories that are compared. The browser computes
+    both from the samples, one pixel for each pair, as :mod:`ecgcourse.images.fields` and pyts do.
+
+    Parameters
+    ----------
+    signal : (T,) array
+        A lead as recorded, in mV; 100 to 512 samples. The page scales it to [0, 1]. They are kept as float32.
+    fs : float
+        Sampling rate in Hz.
+    name : str
+        What the lead is called on the page.
+    synthetic : bool
+        Say on the page that the lead comes from no patient.
+
+    Returns
+    -------
+    Page
+
+    Raises
+    ------
+    DataError
+        Another shape, or samples that aren't finite.
+    SettingError
+        An `fs` that isn't allowed.
+
+    References
+    ----------
+    Marwan, N. et al. (2007). Recurrence plots for the analysis of complex systems. Physics Reports 438(5–6), 237–329.
+    doi:10.1016/j.physrep.2006.11.001 (embedding dimension, delay and threshold).
+    """
+    signal = np.asarray(signal)
+    if signal.ndim != 1 or not _SHORTEST <= len(signal) <= _LARGEST_SIDE or signal.dtype.kind != "f":
+        raise DataError(
+            f"field_sliders: signal is {signal.dtype} of shape {signal.shape}, but {_SHORTEST} to {_LARGEST_SIDE} "
+            "samples of one lead (T,) are needed, as floats"
+        )
+    if not np.isfinite(signal).all():
+        raise DataError("field_sliders: signal holds samples that are not finite; choose a stretch without gaps")
+    _check_rate(fs)
+    numbers = {"fs": fs, "name": name, "samples": _base64(signal), "synthetic": synthetic}
+    return make_page("Field sliders", "field_sliders", numbers, 1100)
+
+
+def turning_dipole() -> Page:
+    """Make a page on which the heart vector turns through one beat and draws the six limb leads.
+
+    The beat is :func:`ecgcourse.records.dipole.normal_beat`, in whole microvolts of leads I and aVF. In Einthoven's
+    triangle lead I is the vector's part to the left, and aVF √3/2 of its part downwards; I, II and III are projections
+    onto 0°, 60° and 120°, aVR, aVL and aVF √3/2 of those onto −150°, −30° and 90°. A slider turns the axis.
+
+    Returns
+    -------
+    Page
+
+    References
+    ----------
+    Surawicz, B. et al. (2009). AHA/ACCF/HRS recommendations for the standardization and interpretation of the
+    electrocardiogram, part III. Journal of the American College of Cardiology 53(11), 976–981.
+    doi:10.1016/j.jacc.2008.12.013 (normal axis −30° to +90°).
+    """
+    waves = dipole.normal_beat()
+    first, end = (round(edge * _BEAT_RATE) for edge in BEAT)
+    times = np.arange(first, end) / _BEAT_RATE
+    drawn = [(wave, 1.0) for wave in waves.values()]
+    vector = dipole.draw(drawn, np.array([wave.centre for wave in waves.values()]), times)
+    leads = dipole.twelve_leads(dipole.DOWER @ vector)
+    one, avf = leads[LEADS.index("I")], leads[LEADS.index("aVF")]
+    parts = [
+        _part_of_beat(waves, *names)
+        for names in (("P wave", "P", "P"), ("QRS complex", "Q", "S"), ("T wave", "T", "T"))
+    ]
+    qrs = (times - BEAT[0] >= parts[1]["from"]) & (times - BEAT[0] <= parts[1]["to"])
+    axis = np.degrees(np.arctan2(2 / np.sqrt(3) * avf[qrs].mean(), one[qrs].mean()))
+    numbers = {"fs": _BEAT_RATE, "one": one.tolist(), "avf": avf.tolist(), "axis": float(axis), "parts": parts}
+    return make_page("Turning dipole", "turning_dipole", numbers, 760, ("paper.js",), styles=("paper.css",))
+
+
+def _part_of_beat(waves: dict[str, dipole.Wave], name: str, first: str, last: str) -> dict[str, str | float]:
+    """A part of the beat in s from its start: from two widths before one wave's centre to two after another's."""
+    return {
+        "name": name,
+        "from": waves[first].centre - 2 * waves[first].width - BEAT[0],
+        "to": waves[last].centre + 2 * waves[last].width - BEAT[0],
+    }
+
+
 def _bells(lead: str) -> dict[str, dict[str, float]]:
     """The waves of a normal beat as one lead sees them, each a bell: s after R, s, mV, and the bell's power."""
     direction = dipole.DOWER[dipole.PROJECTED_LEADS.index(lead)]
@@ -289,5 +386,9 @@ def _check_settings(size: int, bins: int, mtf_white: float, fs: float) -> None:
         raise SettingError(f"bins={bins}, but 2 to 256 are allowed")
     if not 1 <= mtf_white < float("inf"):
         raise SettingError(f"mtf_white={mtf_white}, but it must be a number and at least 1")
+    _check_rate(fs)
+
+
+def _check_rate(fs: float) -> None:
     if not 0 < fs < float("inf"):
         raise SettingError(f"fs={fs}, but a sampling rate is a positive number of Hz")

@@ -5,7 +5,7 @@ const LENS = 15;
 const { length, size, fs, bins, mtfWhite, records, leads, samples, synthetic } = handedOver();
 const looks = taps(length, size);
 const state = { record: 0, lead: 0, field: "GAF", row: Math.trunc(size / 4), column: Math.trunc((5 * size) / 8) };
-let x, field, levels, speaking;
+let x, field, levels;
 
 /** Second of the record that a pixel's middle looks at. */
 function moment({ first, weight }) {
@@ -92,12 +92,6 @@ function showSum(row, column, level) {
     `Grey level: 255 · ${field.greyInWords(written(value))} = ${written(exact, 2)}, cut to ${level}.`;
 }
 
-/** Say it to those who can't see it, once the pixel stays where it is. */
-function speak(text) {
-  clearTimeout(speaking);
-  speaking = setTimeout(() => (byId("spoken").textContent = text), 250);
-}
-
 /** Point at a pixel: everything that depends on it is drawn anew. */
 function point(row, column) {
   const inside = (n) => Math.min(Math.max(n, 0), size - 1);
@@ -172,16 +166,9 @@ function fillSelect(id, names) {
 }
 
 function drawTicks() {
-  const end = length / fs;
-  const spans = (side) =>
-    ticks(end).map((second) => {
-      const span = Object.assign(document.createElement("span"), { textContent: second });
-      span.style[side] = `${(100 * (second * fs + 0.5)) / length}%`;
-      return span;
-    });
   const unit = Object.assign(document.createElement("em"), { textContent: "time (s), to the right and downwards" });
-  byId("across").replaceChildren(...spans("left"), unit);
-  byId("down").replaceChildren(...spans("top"));
+  byId("across").replaceChildren(...tickSpans(length, fs, "left"), unit);
+  byId("down").replaceChildren(...tickSpans(length, fs, "top"));
 }
 
 function start() {

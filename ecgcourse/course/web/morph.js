@@ -74,7 +74,7 @@ function update() {
 }
 
 function makeSlider({ name, label, lowest, highest, step, value }) {
-  const line = document.createElement("label");
+  const line = Object.assign(document.createElement("label"), { className: "slider" });
   const input = Object.assign(document.createElement("input"), { type: "range", id: name, min: lowest, max: highest, step });
   input.value = value;
   // Without it, the name would hold the number too, and be read twice.

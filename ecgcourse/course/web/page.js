@@ -76,5 +76,22 @@ function ticks(end) {
   return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, k) => Number((k * step).toFixed(6)));
 }
 
+/** The ticks of a time axis below (`side` "left") or beside ("top") a drawing with a column for each sample. */
+function tickSpans(length, fs, side) {
+  return ticks(length / fs).map((second) => {
+    const span = Object.assign(document.createElement("span"), { textContent: second });
+    span.style[side] = `${(100 * (second * fs + 0.5)) / length}%`;
+    return span;
+  });
+}
+
+let speaking;
+
+/** Say it to those who can't see it, once it stays as it is. */
+function speak(text) {
+  clearTimeout(speaking);
+  speaking = setTimeout(() => (byId("spoken").textContent = text), 250);
+}
+
 followTheme();
 followHeight();
