@@ -103,15 +103,10 @@ def make_practice(options: argparse.Namespace) -> None:
                 "--holter writes other records, annotated anyway; leave --hospital, --shortcut, --beats out"
             )
         number = options.records or practice_beats.DEFAULT_PATIENTS
-        print(
-            practice_beats.write(
-                options.out or practice_beats.default_folder(number, options.seed), number, options.seed
-            )
-        )
+        print(practice_beats.write(options.out, number, options.seed))
         return
     number = options.records or practice.DEFAULT_RECORDS
-    out = options.out or practice.default_folder(number, **settings)
-    print(practice.write(out, number, progress=progress_of(options), **settings))
+    print(practice.write(options.out, number, progress=progress_of(options), **settings))
 
 
 def download_ptbxl(options: argparse.Namespace) -> None:

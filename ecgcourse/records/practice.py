@@ -76,7 +76,7 @@ COLUMNS = (
 
 
 def write(
-    root: str | os.PathLike,
+    root: str | os.PathLike | None,
     n_records: int = DEFAULT_RECORDS,
     seed: int = 0,
     progress: bool | None = False,
@@ -89,8 +89,9 @@ def write(
 
     Parameters
     ----------
-    root : path
-        Folder to make. Where the very same set already lies, nothing is written.
+    root : path, optional
+        Folder to make; None is :func:`default_folder` for these settings. Where the very same set already lies, nothing
+        is written.
     n_records : int
         Number of records N, each 10 s, 12 leads, 100 Hz; the first 20 also at 500 Hz.
     seed : int
@@ -110,7 +111,7 @@ def write(
     Returns
     -------
     Path
-        ``root``. It appears complete or not at all.
+        The folder. It appears complete or not at all.
 
     Raises
     ------
@@ -119,9 +120,9 @@ def write(
     DataError
         ``root`` holds something else, or cannot be written.
     """
-    root = Path(root)
     settings = Settings(n_records, seed, hospital, shortcut, beats)
     practice_people.check(settings, MOST_RECORDS)
+    root = default_folder(**asdict(settings)) if root is None else Path(root)
     mark = {"synthetic": True, "generator": GENERATOR, **asdict(settings)}
     if mark_of(root) == mark:
         return root

@@ -63,13 +63,14 @@ class _Patient:
     early: float  # when a premature beat comes, as a share of the beat's length
 
 
-def write(root: str | os.PathLike, n_patients: int = DEFAULT_PATIENTS, seed: int = 0) -> Path:
+def write(root: str | os.PathLike | None, n_patients: int = DEFAULT_PATIENTS, seed: int = 0) -> Path:
     """Write synthetic records with annotated beats. The same settings give the same bytes.
 
     Parameters
     ----------
-    root : path
-        Folder to make. Where the very same set already lies, nothing is written.
+    root : path, optional
+        Folder to make; None is :func:`default_folder` for these settings. Where the very same set already lies, nothing
+        is written.
     n_patients : int
         One record of 120 s each, of the leads MLII and V1 at 360 Hz. One in sixteen has a pacemaker. ``split.csv`` says
         which records are to learn from, to validate, to test.
@@ -79,7 +80,7 @@ def write(root: str | os.PathLike, n_patients: int = DEFAULT_PATIENTS, seed: int
     Returns
     -------
     Path
-        ``root``. It appears complete or not at all.
+        The folder. It appears complete or not at all.
 
     Raises
     ------
@@ -88,12 +89,13 @@ def write(root: str | os.PathLike, n_patients: int = DEFAULT_PATIENTS, seed: int
     DataError
         ``root`` holds something else, or cannot be written.
     """
-    root, settings = Path(root), Settings(n_patients, seed)
+    settings = Settings(n_patients, seed)
     if not is_whole(n_patients, FEWEST_PATIENTS, MOST_PATIENTS) or not is_whole(seed, 0):
         raise SettingError(
             f"practice: n_patients={n_patients}, seed={seed}; {FEWEST_PATIENTS} to {MOST_PATIENTS} patients and a seed "
             "of 0 or more are needed"
         )
+    root = default_folder(n_patients, seed) if root is None else Path(root)
     mark = {"synthetic": True, "generator": GENERATOR, **asdict(settings)}
     if practice.mark_of(root) == mark:
         return root
@@ -111,7 +113,7 @@ def write(root: str | os.PathLike, n_patients: int = DEFAULT_PATIENTS, seed: int
 def data_root() -> Path:
     """The folder of beats that the book uses: ``$ECGCOURSE_BEATS`` if that is set, else the synthetic set."""
     chosen = os.environ.get(VARIABLE)
-    return Path(chosen).expanduser() if chosen else write(default_folder())
+    return Path(chosen).expanduser() if chosen else write(None)
 
 
 def default_folder(n_patients: int = DEFAULT_PATIENTS, seed: int = 0) -> Path:

@@ -44,6 +44,18 @@ def too_faint(page: Page) -> list[str]:
     return _run(page, {"runOnly": {"type": "rule", "values": [CONTRAST]}})
 
 
+def can_be_read_and_fits_a_phone(page: Page) -> None:
+    """Check rules, widths of phones, and both themes' contrast. The page is of no use for anything else afterwards."""
+    assert violations(page) == []
+    for width in (320, 390, 700):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.locator(f"html[data-theme={theme}]").wait_for()
+        assert too_faint(page) == []
+
+
 def _run(page: Page, options: dict) -> list[str]:
     # Without preload: axe would read style sheets anew, from where their imports lead nowhere.
     options |= {"resultTypes": ["violations"], "preload": False}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from accessibility import too_faint, violations
-from complaints import note_complaints
+from accessibility import can_be_read_and_fits_a_phone, violations
+from complaints import opened
 from playwright.sync_api import Browser, Page
 
 from ecgcourse import guess, practice, ptbxl
@@ -17,15 +17,8 @@ from ecgcourse.classifier import Classifier
 def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The deck as a file, opened once; at the end it has complained of nothing and asked nobody."""
     path = guess.page().write(tmp_path_factory.mktemp("page") / "guess.html")
-    complaints = []
-    with browser.new_context(viewport={"width": 1000, "height": 900}, color_scheme="light") as context:
-        context.set_default_timeout(10_000)
-        one = context.new_page()
-        note_complaints(one, complaints)
-        one.on("request", lambda asked: complaints.append(asked.url) if asked.url != path.as_uri() else None)
-        one.goto(path.as_uri())
-        yield one
-    assert complaints == []
+    with opened(browser, path) as page:
+        yield page
 
 
 def test_cards_are_records_with_the_generators_truth_and_the_classifiers_answer(page, tmp_path):
@@ -93,10 +86,4 @@ def test_the_paper_gives_nothing_away(page):
 def test_it_can_be_read_and_fits_a_phone(page):
     assert violations(page) == []
     page.locator("#choices button").first.click()
-    assert violations(page) == []
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        assert page.evaluate("document.documentElement.dataset.theme") == theme
-        assert too_faint(page) == []
+    can_be_read_and_fits_a_phone(page)

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 import wfdb
-from accessibility import too_faint, violations
-from complaints import note_complaints
+from accessibility import can_be_read_and_fits_a_phone
+from complaints import opened
 from playwright.sync_api import Browser, Page
 
 from ecgcourse import own_files, ptbxl, signals, try_it
@@ -37,15 +37,9 @@ def classifier() -> Classifier:
 def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page as a file, loaded once for all tests; at the end it has complained of nothing and asked nobody."""
     path = try_it.page().write(tmp_path_factory.mktemp("page") / "try_it.html")
-    complaints = []
-    with browser.new_context(viewport={"width": 1000, "height": 900}, color_scheme="light") as context:
-        context.set_default_timeout(30_000)
-        one = context.new_page()
-        note_complaints(one, complaints)
-        one.on("request", lambda asked: complaints.append(asked.url) if asked.url != path.as_uri() else None)
-        one.goto(path.as_uri())
-        yield one
-    assert complaints == []
+    with opened(browser, path) as page:
+        page.set_default_timeout(30_000)
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -282,10 +276,4 @@ def test_it_can_be_read_and_fits_a_phone(page):
     page.keyboard.press("ArrowRight")
     assert "STTC" in page.locator("#most").inner_text()
     page.locator("summary").click()
-    assert violations(page) == []
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        assert page.evaluate("document.documentElement.dataset.theme") == theme
-        assert too_faint(page) == []
+    can_be_read_and_fits_a_phone(page)
