@@ -54,7 +54,8 @@ def test_the_markov_transition_field_is_the_packages(page, lead):
         np.testing.assert_array_equal(shown(page, "matrix"), (255 * matrix).astype(np.uint8))
         empty = np.count_nonzero(matrix.sum(axis=1) == 0)
         told = page.locator("#mtf-told").inner_text()
-        assert f"299 steps make {bins * bins} shares, of which {np.count_nonzero(matrix)} are above 0" in told
+        positive = np.count_nonzero(matrix)
+        assert f"299 steps give {bins * bins} transition probabilities, of which {positive} are above 0" in told
         assert f"; {empty or 'no'} row" in told
 
 

@@ -36,14 +36,15 @@ function drawMarkov() {
   const { bins } = settings;
   field = FIELDS.MTF(x, { bins, mtfWhite: 1 });
   paint(byId("MTF"), greyLevels(field, x.length, x.length), x.length);
-  const shares = transitionMatrix(binNumbers(x, bins), bins);
-  paint(byId("matrix"), shares.flatMap((row) => Array.from(row, (share) => Math.trunc(255 * share))), bins);
+  const probabilities = transitionMatrix(binNumbers(x, bins), bins);
+  paint(byId("matrix"), probabilities.flatMap((row) => Array.from(row, (p) => Math.trunc(255 * p))), bins);
   const edges = Array.from({ length: bins + 1 }, (_, k) => `M0 ${k / bins}H${x.length}`);
   document.querySelector("#of-mtf .edges").setAttribute("d", edges.join(""));
-  const empty = shares.filter((row) => row.every((share) => share === 0)).length;
+  const empty = probabilities.filter((row) => row.every((p) => p === 0)).length;
+  const positive = probabilities.flatMap((row) => [...row]).filter(Boolean).length;
   byId("bins-told").textContent = bins;
   byId("mtf-told").textContent =
-    `${x.length - 1} steps make ${bins * bins} shares, of which ${shares.flatMap((row) => [...row]).filter(Boolean).length} ` +
+    `${x.length - 1} steps give ${bins * bins} transition probabilities, of which ${positive} ` +
     `are above 0; ${empty || "no"} ${empty === 1 ? "row is" : "rows are"} empty.`;
 }
 
