@@ -18,6 +18,8 @@ from ecgcourse.errors import EcgCourseError
 
 SIZE = 8
 LONGEST_MESSAGE = 1000
+OUT_OF_MEMORY = re.compile("allocat|MemoryError|out of memory")
+"""What a message says, in Python's words or PyTorch's, where memory was asked for that isn't there."""
 PATIENCE = 30
 """Seconds after which reading a small file counts as hanging."""
 
@@ -214,7 +216,7 @@ def check_message(message: str, names: Sequence[str]) -> None:
     assert len(message) <= LONGEST_MESSAGE, f"{len(message)} characters: {message[:300]}"
     assert any(name in message for name in names), message
     # Only a promise that was believed asks for more memory than the tests allow.
-    assert not re.search("allocat|MemoryError|out of memory", message), message
+    assert not OUT_OF_MEMORY.search(message), message
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from damage import HOSTILE, SIZE, check_message, in_time
+from damage import HOSTILE, OUT_OF_MEMORY, SIZE, check_message, in_time
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,7 +88,9 @@ words = st.one_of(
     st.sampled_from(WORDS),
     st.integers().map(str),
     st.floats().map(str),
-    st.text(st.characters(exclude_characters="\0/~"), max_size=20),
+    # Hypothesis also tries texts from the package's own code; those that tell of memory would be quoted in a refusal,
+    # where they are what was typed and not what happened.
+    st.text(st.characters(exclude_characters="\0/~"), max_size=20).filter(lambda text: not OUT_OF_MEMORY.search(text)),
 )
 
 
