@@ -33,14 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["MPLBACKEND"] = "agg"
         # The kernels for a GPU run on CPU tensors then. Triton reads this once, when it is imported.
         os.environ["TRITON_INTERPRET"] = "1"
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            # Where as many tests run at a time as there are cores, their threads would only wait for each other.
-            os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Where as many of them run at a time as there are cores, their threads would only wait for each other.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the files that take longest begin."""
-    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+    """Let the files that take longest begin: of the notebooks, the later chapters, which train."""
+    if items and _compares_notebooks(items[0].config):
+        items.sort(key=lambda item: item.path, reverse=True)
+    else:
+        items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
