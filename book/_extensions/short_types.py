@@ -1,4 +1,5 @@
-"""Write ``ArrayLike`` in signatures, and not the long union of NumPy's own types that it stands for."""
+"""Write ``ArrayLike`` in signatures, and not the long union of NumPy's own types that it stands for; and no word of
+Python's own about the fields of a named tuple, which says nothing but their number."""
 
 from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
@@ -19,7 +20,14 @@ def shorten_signature(app, what, name, found, options, signature, returned) -> t
     return shorten(signature), shorten(returned)
 
 
+def drop_field_number(app, what, name, found, options, lines: list[str]) -> None:
+    """Clear the docstring that Python gives each field."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Register with Sphinx."""
     app.connect("autodoc-process-signature", shorten_signature)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("autodoc-process-docstring", drop_field_number)
+    return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

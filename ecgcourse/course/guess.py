@@ -39,7 +39,7 @@ def page() -> Page:
     Returns
     -------
     Page
-        About half a megabyte. It asks nothing of any server.
+        About half a megabyte. It contacts no server.
     """
     model = load_checkpoint(pretrained.path_of(NETWORK)).eval()
     numbers = {
@@ -90,7 +90,7 @@ def cards(model: nn.Module) -> list[dict]:
 
 
 def guessed(probabilities: np.ndarray, model: nn.Module) -> str:
-    """The class whose probability (K,) is the most times its threshold, "none" where no class reaches it."""
+    """The class whose probability (K,) is highest relative to its threshold, "none" where no class reaches it."""
     times = probabilities / np.asarray(model.thresholds)
     return model.task.classes[int(times.argmax())] if times.max() >= 1 else NONE
 

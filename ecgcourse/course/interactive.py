@@ -1,6 +1,6 @@
 """Pages to play with: a notebook shows them in a frame, a browser opens them as a file.
 
-Each page is one piece of HTML that holds its numbers, its style and its script, and asks nothing of any server.
+Each page is one piece of HTML that holds its numbers, its style and its script, and contacts no server.
 The frame keeps it apart from the page around it, so several stand side by side, in the built book, in JupyterLab
 and in Colab. Introduced on the page Play of the book.
 """

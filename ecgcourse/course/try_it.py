@@ -63,7 +63,7 @@ def page() -> Page:
     Returns
     -------
     Page
-        About 1.4 MB. It asks nothing of any server, which its own content security policy has the browser enforce.
+        About 1.4 MB. It contacts no server, which its own content security policy has the browser enforce.
     """
     model = load_checkpoint(pretrained.path_of(NETWORK))
     layers, weights = network(model)
