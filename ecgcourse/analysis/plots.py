@@ -513,7 +513,7 @@ def training_curves(history: Any, task: Task | None = None) -> Figure:
         ax.set(xlabel="epoch", xlim=(frame["epoch"].min() - 0.5, frame["epoch"].max() + 0.5))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(color="0.9")
-        ax.legend()
+        ax.legend(frameon=True, framealpha=1, edgecolor="0.6")  # no free corner: lines may run below it
     return figure
 
 
