@@ -15,7 +15,7 @@ from ecgcourse import Classifier, baselines, datasets, metrics, practice, ptbxl,
 from ecgcourse.cli import main
 from ecgcourse.errors import CheckpointError
 
-QUICK = ["--model", "cnn1d", "--epochs", "2", "--optimizer", "adam", "--learning-rate", "0.003", "--device", "cpu"]
+QUICK = "--model cnn1d --filters 8 --epochs 2 --optimizer adam --learning-rate 0.01 --device cpu".split()
 
 
 def command(*words: object) -> int:

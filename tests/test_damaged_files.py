@@ -151,12 +151,12 @@ def cell(column: str, value: object, name: str = DATABASE) -> Callable[[Path], N
 
 
 def giant_cell(column: str) -> Callable[[Path], None]:
-    """Put 100 MB into the first row of the table."""
+    """Put 20 MB into the first row of the table."""
 
     def damage(data: Path) -> None:
         cell(column, "PLACE")(data)
         path = data / DATABASE
-        path.write_bytes(path.read_bytes().replace(b"PLACE", b"x" * 10**8, 1))
+        path.write_bytes(path.read_bytes().replace(b"PLACE", b"x" * (2 * 10**7), 1))
 
     return damage
 
@@ -327,9 +327,9 @@ PROMISES = {
 HARM = {
     "codes that are code": records(cell("scp_codes", "__import__('os').system('touch trace')"), DATABASE, "scp_codes"),
     "codes in 100,000 brackets": records(cell("scp_codes", "[" * 10**5 + "]" * 10**5), DATABASE, "expected a dict"),
-    "codes of 100 MB": records(giant_cell("scp_codes"), DATABASE, "expected a dict"),
-    "a fold of 100 MB": records(giant_cell("strat_fold"), DATABASE, "strat_fold"),
-    "a name of 100 MB": records(giant_cell("filename_lr"), DATABASE, "filename_lr"),
+    "codes of 20 MB": records(giant_cell("scp_codes"), DATABASE, "expected a dict"),
+    "a fold of 20 MB": records(giant_cell("strat_fold"), DATABASE, "strat_fold"),
+    "a name of 20 MB": records(giant_cell("filename_lr"), DATABASE, "filename_lr"),
     "a name with an escape": records(cell("filename_lr", "\x1b[2Jx"), DATABASE, "filename_lr"),
     "a name that leads out": records(cell("filename_lr", "../../etc/passwd"), "inside the data folder"),
     "a name from the root": records(cell("filename_lr", "/etc/passwd"), "inside the data folder"),

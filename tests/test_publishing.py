@@ -327,7 +327,7 @@ def test_quick_ends_in_time_with_what_it_has(tmp_path: Path):
     """The Makefile's own line of Python: a test that takes too long neither fails nor passes."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (code,) = re.findall(r"^MOST := (.*?[^\\])\n", makefile, flags=re.MULTILINE | re.DOTALL)
-    code = code.replace("\\\n", "").replace("$(SECONDS_OF_TESTS)", "10")
+    code = code.replace("\\\n", "").replace("$(SECONDS_OF_TESTS)", "5")
     (tmp_path / "test_slow.py").write_text("import time\ndef test_slow(): time.sleep(60)\n", encoding="utf-8")
     command = [sys.executable, "-c", code, "--quiet", "--exitfirst", "-n", "1", "test_slow.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)

@@ -128,8 +128,8 @@ def judged(run: Path, root: Path) -> float:
     return json.loads((run / "found.json").read_text())["macro"]["auroc"]["value"]
 
 
-# Each example is a training and a report: half as many as elsewhere.
-@hypothesis_settings(max_examples=hypothesis_settings.default.max_examples // 2)
+# Each example is a training and a report: a quarter as many as elsewhere.
+@hypothesis_settings(max_examples=hypothesis_settings.default.max_examples // 4)
 @given(networks())
 def test_evaluate_gives_what_the_history_says(root: Path, tmp_path_factory: pytest.TempPathFactory, chosen: tuple):
     """The same area to 1e-6 without being told anything of the input or the classes."""
