@@ -210,7 +210,7 @@ def test_synthetic_records_are_called_so(open_page, x, synthetic):
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing(page, theme):
     page.emulate_media(color_scheme=theme)
-    page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+    page.locator(f"html[data-theme={theme}]").wait_for()
     assert violations(page) == []
     assert too_faint(page) == []
 
@@ -260,10 +260,10 @@ def test_the_frame_looks_like_the_page_around_it(open_page, x, attributes, theme
 def test_the_frame_follows_a_change_of_the_theme(open_page, x):
     page = open_page(framed(x, 'data-theme="light"'))
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.frames[1].wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.frames[1].locator("html[data-theme=dark]").wait_for()
 
 
 def test_the_frame_follows_jupyterlab(open_page, x):
     page = open_page(framed(x))
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-    page.frames[1].wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.frames[1].locator("html[data-theme=dark]").wait_for()

@@ -116,7 +116,7 @@ def test_it_tells_the_voltages(page):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(page, theme):
     page.emulate_media(color_scheme=theme)
-    page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+    page.locator(f"html[data-theme={theme}]").wait_for()
     assert violations(page) == []
     assert too_faint(page) == []
 
