@@ -38,9 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the files that take longest begin: of the notebooks, the later chapters, which train."""
-    if items and _compares_notebooks(items[0].config):
+    if _compares_notebooks(config):
         items.sort(key=lambda item: item.path, reverse=True)
     else:
         items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))

@@ -91,3 +91,9 @@ def test_every_name_of_the_package_is_linked(path):
     used = names_used(nbformat.read(path, as_version=4))
     assert used.total() > 10
     assert used - names_linked(page(path.stem)) == Counter()
+
+
+@needs_book
+def test_api_pages_say_nothing_of_types_inside_numpy_or_numbers_of_fields():
+    pages = "".join(path.read_text(encoding="utf-8") for path in BUILT.glob("api*.html"))
+    assert "ArrayLike" in pages and "_SupportsArray" not in pages and "Alias for field number" not in pages

@@ -91,7 +91,7 @@ def test_a_file_says_what_the_classifier_says(name: str, kind: str, x: np.ndarra
     assert ecg.Recipe.from_dict(told["recipe"]) == classifier.recipe and "no medical device" in told["note"]
 
 
-@pytest.mark.parametrize("name", ["gru", "compact_differences", "gated_fusion"])
+@pytest.mark.parametrize("name", ["gru", "compact_differences", "alexnet", "gated_fusion"])
 def test_onnx_runtime_says_the_same(name: str, x: np.ndarray, tmp_path: Path):
     for package in export.NEEDED_FOR_ONNX:
         pytest.importorskip(package)

@@ -1,5 +1,8 @@
-"""Write ``ArrayLike`` in signatures, and not the long union of NumPy's own types that it stands for; and no word of
-Python's own about the fields of a named tuple, which says nothing but their number."""
+"""Keep out of the API pages what says nothing to their reader.
+
+Signatures have ``ArrayLike`` for the long union of NumPy's own types that it names, and fields of named tuples lose the
+docstring that Python gives them, which holds nothing but their number.
+"""
 
 from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
