@@ -43,7 +43,7 @@ class MeanOfMaps(nn.Module):
 
 
 def settled(name):
-    """A network whose normalisations have the means and variances of some records, as after training."""
+    """A network whose normalizations have the means and variances of some records, as after training."""
     model = small(name).train()
     for part in model.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):

@@ -3,12 +3,15 @@
 import json
 import os
 import sys
+import time
 
 import nbformat
 import pytest
 import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 from nbclient.exceptions import CellExecutionError
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tools import address, notebooks, pages
 
@@ -112,6 +115,44 @@ def test_run_leaves_a_failing_notebook_as_it_was(tmp_path):
         notebooks.main(["run", str(path)])
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.ipynb"]
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A notebook, a package of one file, both older than the build that has executed the notebook."""
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "CACHE", tmp_path / "cache")
+    (tmp_path / "ecgcourse").mkdir()
+    for name in ("constraints.txt", "ecgcourse/signals.py"):
+        (tmp_path / name).touch()
+    path = tmp_path / "01.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 + 1")]), path)
+
+    def build(**told):
+        executed = nbformat.read(path, as_version=4)
+        executed.cells[0].outputs = [new_output("execute_result", {"text/plain": "2"})]
+        bundle = CacheBundleIn(executed, str(path), data={"begun": time.time() + 1, "records": None} | told)
+        get_cache(tmp_path / "cache").cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+    return path, build
+
+
+def test_what_the_book_executed_counts_for_the_state_that_it_was_of(built, capsys):
+    path, build = built
+    assert notebooks.as_built(path) is None, "nothing was built"
+    build()
+    assert notebooks.as_built(path).cells[0].outputs[0].data == {"text/plain": "2"}
+    notebooks.main(["new", str(path)])
+    assert capsys.readouterr().out == ""
+    build(records="ptb-xl")
+    assert notebooks.as_built(path) is None, "on other records"
+    build(begun=time.time() - 60)
+    assert notebooks.as_built(path) is None, "the package is newer"
+    build()
+    nbformat.write(new_notebook(cells=[new_code_cell("1 + 2")]), path)
+    assert notebooks.as_built(path) is None, "another cell"
+    notebooks.main(["new", str(path)])
+    assert capsys.readouterr().out == f"{path}\n"
 
 
 def written(path, *sources):

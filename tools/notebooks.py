@@ -2,6 +2,7 @@
 
     python tools/notebooks.py run  [FILE ...]    execute with the practice set, then tidy
     python tools/notebooks.py tidy [FILE ...]    only tidy
+    python tools/notebooks.py new  [FILE ...]    list those that the last build of the book hasn't executed as they are
 
 Without FILE, every notebook of the book.
 """
@@ -14,7 +15,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+CACHE = BOOK / "_build" / ".jupyter_cache"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -86,6 +89,28 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 
+def as_built(path: Path) -> nbformat.NotebookNode | None:
+    """Return a notebook's code cells as the last build of the book executed them, on the practice set.
+
+    None where it didn't, or where the cells, the package or a pinned version have changed since it began.
+    """
+    if not CACHE.is_dir():
+        return None
+    # Loaded here, since notebooks can be tidied without what builds the book.
+    from jupyter_cache import get_cache
+
+    cache = get_cache(CACHE)
+    try:
+        record = cache.match_cache_notebook(nbformat.read(path, as_version=4))
+    except KeyError:
+        return None
+    sources = [ROOT / "constraints.txt", *(ROOT / "ecgcourse").rglob("*")]
+    newest = max(each.stat().st_mtime for each in sources if each.is_file() and "__pycache__" not in each.parts)
+    if record.data.get("records") or newest > record.data.get("begun", 0):
+        return None
+    return cache.get_cache_bundle(record.pk).nb
+
+
 def rewrite(path: Path, execute: bool) -> None:
     """Execute (if asked) and tidy one notebook file; the file changes only when all of that succeeded."""
     notebook = nbformat.read(path, as_version=4)
@@ -98,14 +123,16 @@ def rewrite(path: Path, execute: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["run", "tidy"])
+    parser.add_argument("action", choices=["run", "tidy", "new"])
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     for setting in OUTSIDE_SETTINGS:
         os.environ.pop(setting, None)
     for path in options.files or sorted(BOOK.glob("*.ipynb")):
-        print(path, flush=True)
-        rewrite(path, execute=options.action == "run")
+        if options.action != "new" or as_built(path) is None:
+            print(path, flush=True)
+        if options.action != "new":
+            rewrite(path, execute=options.action == "run")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Keep out of the API pages what says nothing to their reader.
 
-Signatures have ``ArrayLike`` for the long union of NumPy's own types that it names, and fields of named tuples lose the
-docstring that Python gives them, which holds nothing but their number.
+Signatures have ``ArrayLike`` for the long union of NumPy's own types that it names, fields of named tuples lose the
+docstring that Python gives them, which holds nothing but their number, and what is said of a constant stays a sentence.
 """
 
 from numpy.typing import ArrayLike
@@ -29,8 +29,16 @@ def drop_field_number(app, what, name, found, options, lines: list[str]) -> None
         lines.clear()
 
 
+def keep_sentence(app, what, name, found, options, lines: list[str]) -> None:
+    """Put an empty comment first: Napoleon takes what comes before a colon in the first line for the value's type."""
+    if what in ("data", "attribute", "property") and lines and ":" in lines[0]:
+        lines[:0] = ["..", ""]
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Register with Sphinx."""
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", drop_field_number)
-    return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}
+    # Before Napoleon, which is connected with 500.
+    app.connect("autodoc-process-docstring", keep_sentence, priority=400)
+    return {"version": "3", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,11 +1,13 @@
 """Execute the chapters side by side before Sphinx reads them one after the other.
 
 Each build executes every notebook that it reads, into a fresh jupyter-cache, from which MyST-NB then takes the outputs.
-A notebook that fails isn't kept: MyST-NB executes it again, and says what is wrong in its own words.
+A notebook that fails isn't kept: MyST-NB executes it again, and says what is wrong in its own words. With each is kept
+when that began and on which records, so that tests can tell whether its outputs are those of the present state.
 """
 
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +41,7 @@ def execute(app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
     workers = min(cores, AT_MOST, len(paths))
     # A notebook's threads share the cores with the notebook beside it.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
+    told = {"begun": time.time(), "records": os.environ.get("ECGCOURSE_DATA")}
 
     def one(path: Path) -> ExecutionResult:
         notebook = nbformat.read(path, as_version=4)
@@ -53,7 +56,7 @@ def execute(app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
     cache = get_cache(app.config.nb_execution_cache_path)
     for path, result in zip(paths, results, strict=True):
         if result.err is None:
-            bundle = CacheBundleIn(result.nb, str(path), data={"execution_seconds": result.time})
+            bundle = CacheBundleIn(result.nb, str(path), data={"execution_seconds": result.time} | told)
             cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 

@@ -152,7 +152,7 @@ def grad_cam(model: nn.Module, inputs: torch.Tensor, target: str, layer: str | N
 def map_layer(model: nn.Module, inputs: torch.Tensor) -> str:
     """Name of the layer that :func:`grad_cam` looks at: the last convolution, with all that keeps its maps' shape.
 
-    Normalisation and ReLU after the convolution, and a sum with what goes around it, belong to its maps; the
+    Normalization and ReLU after the convolution, and a sum with what goes around it, belong to its maps; the
     first layer that changes their shape ends the search. The order is that in which the layers compute.
 
     Parameters

@@ -1107,7 +1107,7 @@ def _curves_apart(names: Sequence[str], curves: Sequence, areas: NDArray, title:
         ax.set_title(_label(name, _LONGEST_NAME // 2), fontsize=9)
         ax.text(0.96, 0.06, f"AUROC\n{area:.3f}", ha="right", fontsize=8, transform=ax.transAxes)
         ax.grid(color="0.9")
-    # Shared axes are labeled in the last row, which needn't be full.
+    # Shared axes are labelled in the last row, which needn't be full.
     for ax in axes[-axes[0].get_gridspec().ncols :]:
         ax.tick_params(labelbottom=True)
     figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)

@@ -125,7 +125,7 @@ def randomised(model: nn.Module, seed: int) -> nn.Module:
     -------
     nn.Module
         Of the same recipe and task, on the model's device, in the mode that new networks have. Running means of
-        normalisations are as new.
+        normalizations are as new.
 
     Raises
     ------

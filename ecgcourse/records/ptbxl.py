@@ -408,7 +408,7 @@ def _has_label(table: pd.DataFrame, label_set: str, classes: Sequence[str] | Non
     names, found = _memberships(table, label_set)
     has_label = found[:, _places(names if classes is None else classes, names, label_set)].any(axis=1)
     if label_set == "superclass":
-        # A record that is normal is labeled: as one that has none of the four.
+        # A record that is normal is labelled: as one that has none of the four.
         need_columns(table.columns, ("NORM",), "the table of records")
         has_label |= np.array(table["NORM"], dtype=bool)
     return has_label

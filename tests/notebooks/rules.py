@@ -21,6 +21,7 @@ BOOK = ROOT / "book"
 MAX_BYTES = 1_500_000
 MAX_LINES = 15
 MAX_WORDS = 2000
+MAX_OPEN_CELLS = 30
 # Those that measure time, or print what a training came to, which differs from machine to machine.
 MAX_IGNORED_CELLS = 16
 MIN_ALT_CHARACTERS = 30
@@ -361,9 +362,13 @@ def teaches_its_case(notebook: Notebook) -> list[str]:
 
 
 def is_short(notebook: Notebook) -> list[str]:
-    """At most 2,000 words in all; code that a text shows isn't counted."""
-    words = len(prose(notebook).split())
-    return [] if words <= MAX_WORDS else [f"has {words} words, more than {MAX_WORDS}"]
+    """At most 2,000 words and 30 code cells; code that a text shows isn't counted, nor are cells that are folded."""
+    folded = {"hide-cell", "hide-input"}
+    counted = {
+        "words": (len(prose(notebook).split()), MAX_WORDS),
+        "open code cells": (sum(folded.isdisjoint(tags(cell)) for cell in code_cells(notebook)), MAX_OPEN_CELLS),
+    }
+    return [f"has {number} {what}, more than {most}" for what, (number, most) in counted.items() if number > most]
 
 
 def names_real_records(notebook: Notebook) -> list[str]:

@@ -195,6 +195,10 @@ def grow(notebook):
         file.write(" " * rules.MAX_BYTES)
 
 
+def go_on_and_on(notebook):
+    notebook.cells += [new_code_cell("1 + 1") for _ in range(rules.MAX_OPEN_CELLS)]
+
+
 def run_out_of_order(notebook):
     notebook.cells[5].execution_count = 9
 
@@ -304,6 +308,7 @@ FAULTS = [
     (rules.says_what_is_needed, source(3, NEEDED.replace("Time", "Takes"))),
     (rules.teaches_its_case, source(4, "## A section of its own")),
     (rules.is_short, source(7, "word " * rules.MAX_WORDS)),
+    (rules.is_short, go_on_and_on),
     (rules.names_real_records, source(4, "## A case: of its own")),
     (rules.links_its_words, source(7, "The line of [word 1](glossary.md#word-1) rises.")),
     (rules.links_its_words, source(4, "## A case: of its own")),

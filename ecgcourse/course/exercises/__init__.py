@@ -5,6 +5,7 @@ asked for.
 """
 
 import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +15,24 @@ from ecgcourse.errors import SettingError, closest, shown
 __all__ = ["Verdict", "check", "judge", "keys"]
 
 _PARTS = ("I", "II", "III", "IV")
+# What exercises of the first edition asked that have another answer now, and where those that moved are.
+_REPLACED = {
+    "1.1": "read the paper",
+    "2.1": "one label",
+    "3.1": "other leads",
+    "3.4": "choose a corner",
+    "4.2": "a weak and a strong ECG",
+    "5.3": "time backwards",
+    "7.1": "at 500 Hz",
+    "10.4": "patience",
+    "11.2": "probabilities to the third",
+    "11.5": "how many records do you need?",
+    "12.5": "how much one number sees",
+    "13.2": "a network that knows nothing",
+    "14.5": "the same heart without CD",
+    "15.2": "not the same run",
+}
+_MOVED = {"15.4": ("the weights taken out again", "10.3"), "15.5": ("two electrodes swapped", "17.4")}
 
 
 def check(key: str, answer: object = ...) -> None:
@@ -52,7 +71,13 @@ def judge(key: str, answer: object = ...) -> Verdict:
     SettingError
         There is no such exercise.
     """
-    return judged(exercise(key), answer)
+    asked = exercise(key)
+    verdict = judged(asked, answer)
+    # An answer of another kind may come from a notebook of the first edition.
+    if key in _REPLACED and verdict.answered and not verdict.right and _kind(answer) != _kind(asked.right()):
+        former = f'In the first edition, exercise {key} was another one, "{_REPLACED[key]}".'
+        verdict = replace(verdict, said=f"{verdict.said} {former}")
+    return verdict
 
 
 def keys() -> tuple[str, ...]:
@@ -67,8 +92,17 @@ def exercise(key: str) -> Exercise:
     module = _modules().get(place)
     if module and int(number) in _exercises(module):
         return _exercises(module)[int(number)]
+    if match and key in _MOVED:
+        title, now = _MOVED[key]
+        raise SettingError(f'exercise {key} of the first edition, "{title}", is gone; exercise {now} asks for the like')
     close = closest(key, keys())
     raise SettingError(f"no exercise is called {shown(key)}; did you mean {close!r}, as in check({close!r}, answer)?")
+
+
+def _kind(answer: object) -> str:
+    if callable(answer):
+        return "function"
+    return type(answer).__name__ if isinstance(answer, str | dict) else "numbers"
 
 
 def _modules() -> dict[str, str]:
