@@ -26,7 +26,7 @@ NETWORKS = {
     "compact": (ecg.Recipe(ecg.ImageRecipe(("V5", "II"), ("RP", "DIF"), 24, "fixed_scale", True)), {"filters": 2}),
     "compact_differences": (ecg.Recipe(ecg.ImageRecipe(ecg.LEADS, ("DIF",), 64, crop=64, eval_crops=5)), {}),
     "alexnet": (ecg.Recipe(ecg.ImageRecipe(size=67, mtf_white=1)), {"filters": 2}),
-    "gated_fusion": (BOTH, {"width": 8}),
+    "gated_fusion": (BOTH, {"width": 8, "signal": "resnet1d", "image": "compact", "signal_settings": {"filters": 4}}),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from accessibility import too_faint, violations
 from complaints import note_complaints
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tools.pages import entries
 
@@ -36,21 +36,24 @@ def address(serve) -> str:
     return serve(HTML)
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def opened(request, browser: Browser, address: str) -> Iterator[Opened]:
-    """Each page in turn, on a wide screen, in the light theme. Whatever it asks of other servers is kept from it."""
+@pytest.fixture(scope="module")
+def reader(browser: Browser) -> Iterator[BrowserContext]:
+    """A wide screen, and a cache that pages share, in the light theme."""
     with browser.new_context(viewport={"width": 1300, "height": 900}, color_scheme="light") as context:
-        one = Opened(request.param, context.new_page())
+        yield context
 
-        def keep_away(route: Route) -> None:
-            one.outside.append(route.request.url)
-            route.abort()
 
-        context.route(lambda url: not url.startswith((address, "data:", "about:")), keep_away)
-        note_complaints(one.page, one.complaints)
-        one.page.goto(f"{address}/{request.param}.html", wait_until="load")
-        one.page.evaluate("window.MathJax?.startup.promise")
-        yield one
+@pytest.fixture(scope="module", params=NAMES)
+def opened(request, reader: BrowserContext, address: str) -> Iterator[Opened]:
+    """Each page in turn, and what it asks of other servers."""
+    one = Opened(request.param, reader.new_page())
+    here = (address, "data:", "about:")
+    one.page.on("request", lambda asked: None if asked.url.startswith(here) else one.outside.append(asked.url))
+    note_complaints(one.page, one.complaints)
+    one.page.goto(f"{address}/{request.param}.html", wait_until="load")
+    one.page.evaluate("window.MathJax?.startup.promise")
+    yield one
+    one.page.close()
 
 
 def test_loads_without_a_complaint(opened):

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,12 @@ CHAPTERS = [path for path in NOTEBOOKS if rules.is_chapter(path)]
 PAGES = [path for path in NOTEBOOKS if not rules.is_chapter(path)]
 
 
+@cache
+def read(path):
+    """A notebook of the book, which rules only read."""
+    return rules.read(path)
+
+
 def by_name(values):
     return pytest.mark.parametrize("rule", values, ids=lambda rule: rule.__name__)
 
@@ -26,13 +33,13 @@ def by_name(values):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 @by_name(rules.RULES)
 def test_notebook_keeps_rule(path, rule):
-    assert rule(rules.read(path)) == []
+    assert rule(read(path)) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 @by_name(rules.PAGE_RULES)
 def test_page_keeps_rule(path, rule):
-    assert rule(rules.read(path)) == []
+    assert rule(read(path)) == []
 
 
 def test_every_page_of_the_contents_exists():
@@ -48,13 +55,13 @@ def test_every_notebook_is_in_the_contents():
 
 
 def test_figure_names_are_unique():
-    cells = [cell for path in NOTEBOOKS for cell in rules.read(path).cells]
+    cells = [cell for path in NOTEBOOKS for cell in read(path).cells]
     names = Counter(cell.metadata.get("mystnb", {}).get("figure", {}).get("name") for cell in cells)
     assert [name for name, count in names.items() if name and count > 1] == []
 
 
 def test_few_cells_are_ignored():
-    ignored = [f"{path.stem} {cell.id}" for path in NOTEBOOKS for cell in rules.ignored_cells(rules.read(path))]
+    ignored = [f"{path.stem} {cell.id}" for path in NOTEBOOKS for cell in rules.ignored_cells(read(path))]
     assert len(ignored) <= rules.MAX_IGNORED_CELLS, ignored
 
 
