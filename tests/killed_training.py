@@ -41,7 +41,7 @@ models.REGISTRY["small"] = Small
 
 def words(data: Path, out: Path, every: int) -> list[str]:
     """The command of every attempt but `--resume`."""
-    settings = "--model small --epochs 40 --patience 0 --batch-size 5 --optimizer adam --learning-rate 0.01 --seed 7"
+    settings = "--model small --epochs 20 --patience 0 --batch-size 5 --optimizer adam --learning-rate 0.01 --seed 7"
     where = f"--size {SIZE} --device cpu --checkpoint-every {every}"
     return ["train", str(data), "--out", str(out), *settings.split(), *where.split()]
 

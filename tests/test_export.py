@@ -19,7 +19,7 @@ from ecgcourse.learning import traced
 
 ALL_FIELDS = ("DIF", "RP", "GAF", "MTF")
 PLATT = {"method": "platt", "slopes": (0.5, 2.0), "offsets": (0.3, -1.0)}
-BOTH = ecg.Recipe(ecg.ImageRecipe(size=16, crop=250, eval_crops=4), ecg.SignalRecipe(("aVF", "I")))
+BOTH = ecg.Recipe(ecg.ImageRecipe(size=16, crop=250, eval_crops=2), ecg.SignalRecipe(("aVF", "I")))
 NETWORKS = {
     "resnet1d": (ecg.Recipe(signals=ecg.SignalRecipe(ecg.LEADS, "millivolt", crop=500, eval_crops=3)), {"filters": 4}),
     "gru": (ecg.Recipe(signals=ecg.SignalRecipe(("V6", "I"))), {"hidden": 8, "layers": 1, "bidirectional": True}),
@@ -49,7 +49,7 @@ def classifier_of(name: str, task: ecg.Task) -> ecg.Classifier:
             nn.init.kaiming_normal_(weights)
     model.calibration, model.thresholds, model.synthetic = PLATT, (0.4, 0.7), True
     # PyTorch goes through every sample to export a recurrent network.
-    model.seconds = 0.5 if name == "gru" else 10.0
+    model.seconds = 0.3 if name == "gru" else 10.0
     return ecg.Classifier(model, device="cpu")
 
 
