@@ -89,8 +89,8 @@ book: $(FOR_BOOK)
 	@$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@$(BIN)/python tools/pages.py $(HTML)
 
-# Notebooks that the last build executed as they are now have been compared among the tests; nbval executes the others,
-# and always the first chapter, so that its way is gone, too.
+# Notebooks that the last build executed as they are now are compared among the tests; nbval executes the others, and
+# always the first chapter, so that nbval itself is tried.
 test: $(FOR_TEST)
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --check --quiet .

@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Set by a user or an outer tool, these would change the notebooks' outputs, which were computed without them.
-_OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "MPLBACKEND")
+_OUTSIDE_SETTINGS = ("ECGCOURSE_DATA", "ECGCOURSE_BEATS", "MPLBACKEND")
 # Files whose tests take longest, by --durations: begun last, one of them would keep all other processes waiting.
 _LONG = (
     "test_real_data",

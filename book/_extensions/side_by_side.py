@@ -41,7 +41,7 @@ def execute(app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
     workers = min(cores, AT_MOST, len(paths))
     # A notebook's threads share the cores with the notebook beside it.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
-    told = {"begun": time.time(), "records": os.environ.get("ECGCOURSE_DATA")}
+    told = {"begun": time.time(), "records": os.environ.get("ECGCOURSE_DATA") or os.environ.get("ECGCOURSE_BEATS")}
 
     def one(path: Path) -> ExecutionResult:
         notebook = nbformat.read(path, as_version=4)

@@ -94,7 +94,7 @@ def exercise(key: str) -> Exercise:
         return _exercises(module)[int(number)]
     if match and key in _MOVED:
         title, now = _MOVED[key]
-        raise SettingError(f'exercise {key} of the first edition, "{title}", is gone; exercise {now} asks for the like')
+        raise SettingError(f'exercise {key} of the first edition, "{title}", is gone; exercise {now} is similar')
     close = closest(key, keys())
     raise SettingError(f"no exercise is called {shown(key)}; did you mean {close!r}, as in check({close!r}, answer)?")
 
