@@ -65,10 +65,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             if isinstance(value, list) and name not in ("set", "files", "runs", "models", "folders", "add"):
                 parser.error(f"--{name.replace('_', '-')} needs a value")
         return options
-    except SettingError as error:
+    except SettingError:
         # torchrun gives each process the same words, so that one of them is enough to tell what is wrong.
         if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
-            raise SystemExit(2) from error
+            from ecgcourse.learning import distributed
+
+            distributed.end_silently()
         raise
 
 

@@ -1,7 +1,9 @@
 """Two real processes under torchrun learn what one learns, and survive the loss of one of them."""
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +13,14 @@ import pandas as pd
 import pytest
 import torch
 import torchrun_training
+from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import elastic_launch
 
 from ecgcourse import cli, cli_asked, distributed, models, ptbxl, runs
 from ecgcourse.errors import SettingError
 from ecgcourse.learning.distributed import DistributedContext
 
-TESTS = Path(__file__).parent
-SCRIPT = str(TESTS / "torchrun_training.py")
 SHARED = "--dropout 0 --optimizer adam --device cpu"
 SMALL = f"{SHARED} --model small --size 8 --epochs 6 --batch-size 7 --learning-rate 0.02"
 SMALL += " --accumulate 2 --clip-norm 0.2 --warmup-epochs 1"
@@ -29,31 +32,35 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the processes know, this one knows, too."""
+    """What the processes know, this one knows, too; and no thread of one waits for the other's core."""
     monkeypatch.setitem(models.REGISTRY, "small", torchrun_training.Small)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def start(words: list[str], restarts: int = 0, **surroundings: str) -> subprocess.Popen:
-    """Start Python in two processes under torchrun."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
-    return subprocess.Popen(
-        [sys.executable, *launcher, *words],
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"} | surroundings,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def torchrun(words: list[str], logs: Path, restarts: int = 0, **surroundings: str) -> None:
+    """Run a command in two processes under torchrun's agent, which is in this one.
 
-
-def end(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
+    They are forked from a process that has imported what they need, which would take most of the time.
+    """
+    asked = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", f"--rdzv-id={logs.name}", "--nproc-per-node=2"]
+    asked += [f"--max-restarts={restarts}", "--redirects=3", f"--log-dir={logs}", "no script"]
+    config, _, _ = run.config_from_args(run.parse_args(asked))
+    config.start_method = "forkserver"
+    multiprocessing.set_forkserver_preload(["torchrun_training", "ecgcourse.learning.datasets", "torch._dynamo"])
+    # The agent leaves its own.
+    handlers = {number: signal.getsignal(number) for number in map(signal.Signals, (1, 2, 3, 15))}
     try:
-        out, error = process.communicate(timeout=240)
-    except subprocess.TimeoutExpired:
-        # torchrun ends its processes when it is asked to end.
-        process.terminate()
-        raise
-    assert process.returncode == status, error
-    return out, error
+        elastic_launch(config, torchrun_training.work)(words, surroundings)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def refused(words: list[str], logs: Path, **surroundings: str) -> str:
+    """What the two print to stderr when a command fails."""
+    with pytest.raises(ChildFailedError):
+        torchrun(words, logs, **surroundings)
+    return "".join(path.read_text() for path in logs.rglob("stderr.log"))
 
 
 def train(root: Path, out: Path, settings: str = SMALL, *more: str) -> list[str]:
@@ -75,13 +82,22 @@ def n_train(root: Path) -> int:
 def test_two_processes_learn_what_one_does_with_the_real_network(
     practice_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """The last batch has one record, so that one of the two processes has none."""
+    """Under torchrun as people start it. The last batch has one record, so that one of the processes has none."""
     assert n_train(practice_root) % 13 == 1
-    two = start(["-m", "ecgcourse", *train(practice_root, tmp_path / "two", ALEXNET)])
-    assert cli.main(train(practice_root, tmp_path / "one", ALEXNET)) == 0
-    (out, _), expected = end(two), capsys.readouterr().out
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ecgcourse"]
+    with subprocess.Popen(
+        [sys.executable, *launcher, *train(practice_root, tmp_path / "two", ALEXNET)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as two:
+        assert cli.main(train(practice_root, tmp_path / "one", ALEXNET)) == 0
+        out, error = two.communicate(timeout=240)
+    assert two.returncode == 0, error
     assert_learned_the_same(tmp_path / "two", tmp_path / "one")
     # One of the two speaks: each line once, and the same lines as one process alone.
+    expected = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()] == [line.split()[0] for line in expected.splitlines()]
     assert runs.process_starts(tmp_path / "two")[0]["processes"] == 2
     thresholds = [json.loads((tmp_path / name / runs.THRESHOLDS).read_text())["thresholds"] for name in ("one", "two")]
@@ -93,10 +109,10 @@ def test_after_a_kill_torchrun_starts_the_processes_again_and_a_run_goes_on_in_o
 ):
     """The kill comes in the third epoch, in a step of two batches; the new processes go on without being told to."""
     out, steps = tmp_path / "run", -(-n_train(practice_root) // 7)
-    words = [SCRIPT, *train(practice_root, out, SMALL, "--epochs", "4", "--checkpoint-every", "2")]
-    end(start(words, restarts=1, KILL_AT=str(2 * steps + 6)))
+    words = train(practice_root, out, SMALL, "--epochs", "4", "--checkpoint-every", "2")
+    torchrun(words, tmp_path / "killed", restarts=1, KILL_AT=str(2 * steps + 6))
     assert cli.main(train(practice_root, out, SMALL, "--epochs", "5", "--resume")) == 0
-    end(start([SCRIPT, *train(practice_root, out, SMALL, "--resume")]))
+    torchrun(train(practice_root, out, SMALL, "--resume"), tmp_path / "back")
     assert cli.main(train(practice_root, tmp_path / "alone")) == 0
     assert_learned_the_same(out, tmp_path / "alone")
     begun = [(each["epochs_done"], each["steps_done"], each["processes"]) for each in runs.process_starts(out)]
@@ -104,22 +120,18 @@ def test_after_a_kill_torchrun_starts_the_processes_again_and_a_run_goes_on_in_o
 
 
 def test_a_failure_is_told_once_and_a_silent_process_is_not_waited_for(practice_root: Path, tmp_path: Path):
-    fails = start([SCRIPT, *train(practice_root, tmp_path / "fails")], FAIL_AT="3")
-    hangs = start([SCRIPT, *train(practice_root, tmp_path / "hangs")], HANG_AT="3", TEAM_TIMEOUT="3")
-    _, error = end(fails, status=1)
+    error = refused(train(practice_root, tmp_path / "fails"), tmp_path / "logs", FAIL_AT="3")
     assert error.count("error: the second process fails on purpose\n") == 1
     assert error.count("error: ") == 1
-    _, error = end(hangs, status=1)
+    error = refused(train(practice_root, tmp_path / "hangs"), tmp_path / "others", HANG_AT="3", TEAM_TIMEOUT="3")
     assert error.count("error: another process stopped answering") == 1 and "--resume" in error
 
 
 def test_wrong_words_are_told_once(practice_root: Path, tmp_path: Path):
-    words = train(practice_root, tmp_path / "run", SMALL)
-    unnamed = start(["-m", "ecgcourse", "train", str(practice_root)])
-    wrong = start(["-m", "ecgcourse", *words, "--epochs", "many"])
-    _, error = end(unnamed, status=1)
+    """Also where the process that tells them comes last: torchrun ends it as soon as another one has ended."""
+    error = refused(["train", str(practice_root)], tmp_path / "logs", LATE="0")
     assert error.count("error: ") == 1 and "--out RUN is needed" in error
-    _, error = end(wrong, status=1)
+    error = refused(train(practice_root, tmp_path / "run", SMALL, "--epochs", "many"), tmp_path / "others", LATE="0")
     assert error.count("error: ") == 1 and "--epochs" in error
 
 

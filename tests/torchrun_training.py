@@ -1,7 +1,8 @@
-"""The command line with a small network beside the AlexNet, for torchrun: ``torchrun_training.py train …``.
+"""The command line with a small network beside the AlexNet, in the processes that torchrun starts.
 
 ``KILL_AT=STEP`` in the environment kills the second process, the first time that it comes to that step.
-``FAIL_AT=STEP`` lets it raise an error of the package there, ``HANG_AT=STEP`` lets it sleep.
+``FAIL_AT=STEP`` lets it raise an error of the package there, ``HANG_AT=STEP`` lets it sleep. ``LATE=RANK`` lets one
+process begin late.
 """
 
 import os
@@ -45,7 +46,11 @@ def misbehave(step: int) -> None:
         time.sleep(600)
 
 
-if __name__ == "__main__":
+def work(words: list[str], surroundings: dict[str, str]) -> None:
+    """Run a command as a process of its own would."""
+    os.environ.update(surroundings)
     distributed.TIMEOUT = int(os.environ.get("TEAM_TIMEOUT", distributed.TIMEOUT))
     models.REGISTRY["small"] = Small
-    sys.exit(main())
+    if os.environ.get("LATE") == os.environ["RANK"]:
+        time.sleep(1)
+    sys.exit(main(words))

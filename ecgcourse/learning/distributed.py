@@ -6,6 +6,7 @@ process that torchrun did not start is alone, for which everything here is free.
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from ecgcourse.support.renamed import former_names
 
 # Seconds after which a process that waits for another one gives up.
 TIMEOUT = 600
+# Seconds that an error message may take; torchrun's signal ends the wait as soon as it is out.
+_PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,12 @@ def local_device(name: str) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else name.replace("auto", "cpu")
 
 
+def end_silently() -> NoReturn:
+    """End with status 2 after the process that tells why, since torchrun stops all others as soon as one has ended."""
+    time.sleep(_PATIENCE)
+    raise SystemExit(2)
+
+
 @contextmanager
 def process_group(device: str) -> Iterator[DistributedContext]:
     """Join the other processes that torchrun started; do nothing where it started none.
@@ -193,7 +202,7 @@ def process_group(device: str) -> Iterator[DistributedContext]:
     except BaseException as error:
         if _was_told(store):
             # Nothing is cleaned up: the other end may be gone, and waiting for it would hide the error.
-            _end_silently()
+            end_silently()
         if _comes_from_a_lost_process(error):
             raise EcgCourseError(
                 "another process stopped answering; the run goes on from its last checkpoint with --resume"
@@ -258,10 +267,6 @@ def _comes_from_a_lost_process(error: BaseException) -> bool:
     words = ("gloo", "Connection closed by peer", "Connection reset by peer")
     known = isinstance(error, distributed.DistError)
     return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
-
-
-def _end_silently() -> NoReturn:
-    raise SystemExit(2)
 
 
 __getattr__ = former_names(
