@@ -34,7 +34,7 @@ from ecgcourse.recipe import Task
 from ecgcourse.records import practice
 
 BASELINE = "median beat of 3 leads"
-"""The baseline that the others are compared with: the best of those that need no voltages."""
+"""The baseline that the others are compared with: the best of those that need no millivolts."""
 _IN_MILLIVOLTS = "quantiles of 12 leads in mV"
 
 

@@ -62,7 +62,12 @@ def cost_threshold(false_negative: float, false_positive: float = 1) -> float:
     Parameters
     ----------
     false_negative, false_positive : float
-        What each mistake costs, above 0; only their ratio counts.
+        What each mistake costs, c₋ and c₊, above 0; only their ratio counts.
+
+    Returns
+    -------
+    float
+        In (0, 1).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The frame of the pages of HTML: tables, pictures, sections, and one file that asks no other place for anything.
+"""The frame of the pages of HTML: tables, pictures, sections, in one self-contained file.
 
 Figures are drawn into the page, the colours follow the reader's light or dark theme, and the page can be printed.
 """

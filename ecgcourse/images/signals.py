@@ -1,7 +1,7 @@
 """From raw leads to what the images are made of: band-pass, choose leads, scale.
 
 Every function takes time on the last axis and leads on the one before it, so that one record ``(L, T)``
-and a whole set ``(N, L, T)`` go through the same code. Introduced in chapter 03.
+and a whole set ``(N, L, T)`` go through the same code. Introduced in chapter 3.
 """
 
 import warnings

@@ -1,4 +1,7 @@
-"""Settings of a training: all that :func:`ecgcourse.learning.training.fit` can be told. Nothing here needs PyTorch."""
+"""Settings of a training: all that :func:`ecgcourse.learning.training.fit` can be told. Nothing here needs PyTorch.
+
+Introduced in chapter 10.
+"""
 
 import dataclasses
 import os

@@ -2,7 +2,7 @@
 
 Every function takes the labels of all records at once, (N, K), and answers per class, (K,). A number that is
 not defined, such as the sensitivity of a class without positives, is an error and never a NaN. An error that
-concerns a class names it: by `classes`, or as :func:`class_names` does where none are given.
+concerns a class names it: by `classes`, or as :func:`class_names` does where none are given. Introduced in chapter 11.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ the way, so that a case is mild or severe, and shows some of its signs and not o
 References
 ----------
 Surawicz, B., Knilans, T. K. (2008). Chou's Electrocardiography in Clinical Practice, 6th edition. Saunders (the signs).
+
 Wagner, P. et al. (2020). PTB-XL, a large publicly available electrocardiography dataset. Scientific Data 7, 154.
 doi:10.1038/s41597-020-0495-6 (the diagnoses and the superclasses to which they belong).
 """
