@@ -26,8 +26,9 @@ SPELLED_OUT = {
 SPELLED_OUT |= {repr(kind()): f"{kind.__name__}()" for kind in (ImageRecipe, SignalRecipe, Task)}
 SPELLED_OUT[repr(LEADS)] = "LEADS"
 PATTERNS = {
-    r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[(~?[\w.]+)\]\]": r"NDArray[\1]",
+    r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?(?:numpy\.)?dtype\[(~?[\w.]+)\]\]": r"NDArray[\1]",
     r"NDArray\[[\w.~]*_ScalarT\]": "NDArray",
+    r"\b(np|pd|nn)\.": "",
     # What isn't Python, so that Sphinx would show all types with tildes; and an array of many numbers.
     r"<(factory|function [^ ]+)( at 0x\w+)?>": "...",
     r"array\(\[[^\]]{60,}\]\)": "...",
@@ -86,12 +87,15 @@ def keep_sentence(app, what, name, found, options, lines: list[str]) -> None:
         lines[:0] = ["..", ""]
 
 
-def drop_long_values(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
-    """Take values off constants that are long, have many digits, or are functions."""
-    for value in list(content.parent.findall(addnodes.desc_annotation)) if kind in ("data", "attribute") else ():
-        text = value.astext()
-        if text.lstrip().startswith("=") and (len(text) > LONGEST_VALUE or re.search(r"<function|\.\d{6}", text)):
-            value.parent.remove(value)
+def shorten_values(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
+    """Shorten types of properties; take values off constants that are long, have many digits, or are functions."""
+    for note in list(content.parent.findall(addnodes.desc_annotation)):
+        text = note.astext()
+        if kind == "property" and shorten(text) != text:
+            note[:] = [nodes.Text(shorten(text))]
+        elif kind in ("data", "attribute") and text.lstrip().startswith("="):
+            if len(text) > LONGEST_VALUE or re.search(r"<function|\.\d{6}", text):
+                note.parent.remove(note)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
@@ -101,5 +105,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("autodoc-process-docstring", list_words)
     # Before Napoleon, which is connected with 500.
     app.connect("autodoc-process-docstring", keep_sentence, priority=400)
-    app.connect("object-description-transform", drop_long_values)
+    app.connect("object-description-transform", shorten_values)
     return {"version": "4", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -153,7 +153,8 @@ def rank_correlation(one: ArrayLike, other: ArrayLike, absolute: bool = True) ->
     Parameters
     ----------
     one, other : (N, …) arrays
-        Of the same shape. For images take the pixels, not what :func:`to_time` makes of them: samples that no
+        Of the same shape. For images take the pixels, not what
+        :func:`~ecgcourse.analysis.explain.to_time` makes of them: samples that no
         pixel looks at are 0 in both, and would agree.
     absolute : bool
         Compare sizes rather than signed values, as one does who only looks for bright places.
