@@ -141,7 +141,7 @@ class Classifier:
     device : str
         As in :func:`ecgcourse.support.device.pick_device`.
     precision : {"float32", "bfloat16", "float16"}
-        What is calculated in.
+        What convolutions and matrix products are calculated in.
 
     Attributes
     ----------
@@ -370,7 +370,7 @@ class Classifier:
         Raises
         ------
         SettingError
-            A dataset of another recipe or other classes, which both are named.
+            A dataset of another recipe or other classes; the message names both.
         DataError
             As :func:`ecgcourse.analysis.evaluation.report`.
         """

@@ -29,11 +29,12 @@ PATTERNS = {
     r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?(?:numpy\.)?dtype\[(~?[\w.]+)\]\]": r"NDArray[\1]",
     r"NDArray\[[\w.~]*_ScalarT\]": "NDArray",
     r"\b(np|pd|nn)\.": "",
+    r"dataclasses\.InitVar\[([^][]*)\]": r"\1",
     # What isn't Python, so that Sphinx would show all types with tildes; and an array of many numbers.
     r"<(factory|function [^ ]+)( at 0x\w+)?>": "...",
     r"array\(\[[^\]]{60,}\]\)": "...",
 }
-LONGEST_VALUE = 100
+LONGEST_TABLE, LONGEST_VALUE = 100, 200
 MOST_WORDS = 12
 
 
@@ -76,7 +77,7 @@ def skip_number_or_alias(app, what, name, found, skipped, options) -> bool | Non
 
 def list_words(app, what, name, found, options, lines: list[str]) -> None:
     """Add the words of a short table of texts, one below the other."""
-    if what == "data" and isinstance(found, dict) and 0 < len(found) <= MOST_WORDS:
+    if what == "data" and isinstance(found, dict) and len(repr(found)) > LONGEST_TABLE and len(found) <= MOST_WORDS:
         if all(isinstance(text, str) for pair in found.items() for text in pair):
             lines += ["", *(f"- ``{key}``: {text}" for key, text in found.items()), ""]
 
@@ -94,7 +95,8 @@ def shorten_values(app: Sphinx, domain: str, kind: str, content: nodes.Element) 
         if kind == "property" and shorten(text) != text:
             note[:] = [nodes.Text(shorten(text))]
         elif kind in ("data", "attribute") and text.lstrip().startswith("="):
-            if len(text) > LONGEST_VALUE or re.search(r"<function|\.\d{6}", text):
+            longest = LONGEST_TABLE if "{" in text else LONGEST_VALUE
+            if len(text) > longest or re.search(r"<function|\.\d{6}", text):
                 note.parent.remove(note)
 
 

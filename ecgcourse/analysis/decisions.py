@@ -13,7 +13,7 @@ from ecgcourse.errors import DataError, check_setting, is_real
 from ecgcourse.learning import metrics
 
 GRID = np.arange(1, 100) / 100
-"""Thresholds at which a decision curve is drawn."""
+"""Thresholds at which a decision curve is drawn: 0.01, 0.02 … 0.99."""
 
 
 def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = GRID) -> pd.DataFrame:
@@ -29,6 +29,7 @@ def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = GR
     y_prob : (N,) array in [0, 1]
         Calibrated, or the thresholds mean nothing.
     thresholds : (H,) array in (0, 1)
+        By default :data:`GRID`.
 
     Returns
     -------

@@ -50,7 +50,7 @@ class Finished:
         As in :class:`ecgcourse.analysis.contest.Entry`, as is the next.
     cpu_ms : float
     failed : str
-        Why there are no probabilities, such as that the loss left all bounds; "" where there are.
+        Why there are no probabilities, such as that the loss diverged; "" where there are.
     """
 
     y_prob: np.ndarray
