@@ -93,7 +93,7 @@ def fed(recipe: Recipe) -> Table:
 
 
 def explained(model: nn.Module, dataset: Dataset, place: int, name: str) -> tuple[Figure, np.ndarray]:
-    """What in one record of a dataset speaks for a class: the leads that it sees, coloured, and the attribution, (L, T)."""
+    """What in one record speaks for a class: the leads that the network sees, coloured, and the attribution, (L, T)."""
     found = explain.over_time(model, dataset, [place], name)[0]
     part = next(iter(getattr(dataset, "parts", (dataset,))))
     signal = np.asarray(part.signals[place].cpu(), dtype=np.float64)
