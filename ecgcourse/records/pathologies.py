@@ -1,8 +1,8 @@
 """What diseases change in a synthetic heart.
 
 Each function moves the waves of a :class:`ecgcourse.records.dipole.Heart` to where a plain case of the textbook has
-them, and returns the SCP code of the diagnosis. Life is less plain: :func:`afflict` moves each wave only a share of
-the way, so that a case is mild or severe, and shows some of its signs and not others.
+them. Life is less plain: :func:`afflict` moves each wave only a share of the way, so that a case is mild or severe, and
+shows some of its signs and not others.
 
 References
 ----------

@@ -79,7 +79,7 @@ def write(root: str | os.PathLike | None, n_patients: int = DEFAULT_PATIENTS, se
         is written.
     n_patients : int
         One record of 120 s each, of the leads MLII and V1 at 360 Hz. One in sixteen has a pacemaker. ``split.csv`` says
-        which records are to learn from, to validate, to test.
+        which records train, validate and test.
     seed : int
         Chooses the patients.
 
