@@ -1,6 +1,6 @@
 """A trained network that can be asked: :class:`Classifier`; and :func:`load`, :func:`fit`, the doors to training one.
 
-What the network was fed is part of it, so that nothing here is told a second time.
+What the network was fed is part of it, so that nothing here is told a second time. Introduced in chapter 10.
 """
 
 import os
@@ -39,7 +39,12 @@ class Data:
 
     Attributes
     ----------
-    train, val, test : Dataset
+    train : Dataset
+        Folds 1 to 8.
+    val : Dataset
+        Fold 9.
+    test : Dataset
+        Fold 10.
     recipe : Recipe
     task : Task
     """
@@ -136,7 +141,7 @@ class Classifier:
     device : str
         As in :func:`ecgcourse.support.device.pick_device`.
     precision : {"float32", "bfloat16", "float16"}
-        What is calculated in.
+        What convolutions and matrix products are calculated in.
 
     Attributes
     ----------
@@ -316,8 +321,9 @@ class Classifier:
         skip_bad: bool = False,
         progress: bool | None = None,
     ) -> answers.Answers:
-        """As :meth:`predict_files`, with what the numbers rest on; one of which :mod:`ecgcourse.analysis.answers_page`
-        makes a page. That none of the files can be used is no error if `skip_bad` is given.
+        """As :meth:`predict_files`, with what the numbers rest on, for :func:`ecgcourse.analysis.answers_page.make`.
+
+        That none of the files can be used is no error if `skip_bad` is given.
         """
         if self.task.label_set in SPLITS:
             raise SettingError(
@@ -353,6 +359,7 @@ class Classifier:
         dataset : Dataset
             Of the same recipe and classes.
         batch_size : int
+            Records that the network sees at a time.
         **options
             Other arguments of :func:`ecgcourse.analysis.evaluation.report`, such as ``n_bootstrap=200``.
 
@@ -363,7 +370,7 @@ class Classifier:
         Raises
         ------
         SettingError
-            A dataset of another recipe or other classes, which both are named.
+            A dataset of another recipe or other classes; the message names both.
         DataError
             As :func:`ecgcourse.analysis.evaluation.report`.
         """
@@ -382,6 +389,7 @@ class Classifier:
         dataset : Dataset
             Of the same recipe and classes.
         batch_size : int
+            Records that the network sees at a time.
 
         Raises
         ------
@@ -404,6 +412,7 @@ class Classifier:
         method : {"temperature", "platt"}
             As for :func:`ecgcourse.analysis.calibration.fit`.
         batch_size : int
+            Records that the network sees at a time.
 
         Returns
         -------

@@ -3,9 +3,9 @@ evaluate, compare, sweep, contest, predict, export or parameters.
 
 One thin function per command.
 
-Exit status: 0 done, 1 a mistake in this package (one line on stderr; --debug shows where), 2 bad input or usage (one
-line says what to do), 130 stopped with Ctrl-C (one line says how to go on). A process that torchrun started ends with
-the same; torchrun itself ends with 1 if one of its processes fails.
+Exit status: 0 done, 1 a mistake in this package (one line on stderr; ``--debug`` shows where), 2 bad input or usage
+(one line says what to do), 130 stopped with Ctrl-C (one line says how to go on). A process that torchrun started ends
+with the same; torchrun itself ends with 1 if one of its processes fails.
 """
 
 import argparse

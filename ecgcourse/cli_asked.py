@@ -1,4 +1,4 @@
-"""What a command was asked for: settings from options and from --config, and the model that they make."""
+"""What a command was asked for: settings from options and from ``--config``, and the model that they make."""
 
 import argparse
 import math
@@ -20,7 +20,7 @@ CONFIG_PARTS = ("training", "model", "task", "recipe", "images", "signals")
 
 
 def asked_for(options: argparse.Namespace) -> dict[str, dict]:
-    """What was asked for, from --config and from options, which go before: training, model, images, signals, …"""
+    """What was asked for, from ``--config`` and from options, which go before: training, model, images, signals, …"""
     asked = read_config(options.config) if options.config else {name: {} for name in CONFIG_PARTS}
     given = flags.chosen(options)
     asked["training"] |= {each.name: given[each.name] for each in fields(TrainConfig) if each.name in given}

@@ -25,7 +25,7 @@ _DPI = 100
 
 
 def predict(options: argparse.Namespace) -> tuple[int, list[str]]:
-    """Ask a trained network about files of ECGs; print or write it. How many could be used; why others not."""
+    """Ask a trained network about files of ECGs; print or write it; how many could be used, and why others not."""
     from ecgcourse.classifier import Classifier
 
     classifier = Classifier.load(options.run, options.device)
@@ -72,7 +72,7 @@ def is_drawing(out: str) -> bool:
 
 
 def draw(options: argparse.Namespace) -> tuple[int, list[str]]:
-    """Draw files of ECGs as paper and images, print the names of the drawings. How many could be used; why others not.
+    """Draw files of ECGs as paper and images, print the names of the drawings; return as :func:`predict` does.
 
     Several files become several drawings, OUT-NAME.png after the name of each.
     """

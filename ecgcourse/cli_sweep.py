@@ -52,7 +52,7 @@ def sweep(options: argparse.Namespace) -> None:
 
 
 def contest(options: argparse.Namespace) -> None:
-    """Ask runs, or read what they said, and hold all against baselines and each other."""
+    """Ask runs, or read what they said, and compare all with baselines and each other."""
     from ecgcourse.analysis.contest import Contest
     from ecgcourse.models import pretrained
 

@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def progress_of(options: argparse.Namespace) -> bool | None:
-    """Whether a command shows progress bars: with --quiet none, else on a terminal."""
+    """Whether a command shows progress bars: with ``--quiet`` none, else on a terminal."""
     return False if options.quiet else None
 
 

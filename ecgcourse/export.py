@@ -1,7 +1,8 @@
 """A trained network in one file that needs nothing of this package: from millivolts to calibrated probabilities.
 
 ``.pt2`` is loaded by :func:`torch.export.load`, ``.onnx`` by ONNX Runtime in any language. Band-pass, scaling, crops,
-images, network and calibration lie in the file; what the numbers mean is written beside them:
+images, network and calibration lie in the file; what the numbers mean is written beside them.
+Introduced in chapter 10.
 
 .. code-block:: python
 
@@ -47,6 +48,7 @@ ABOUT = "ecgcourse.json"
 SUFFIXES = (".pt2", ".onnx")
 
 NEEDED_FOR_ONNX = ("onnx", "onnxscript", "onnxruntime")
+"""Packages that ``.onnx`` needs."""
 
 TOLERANCE = 1e-5
 """How far a probability may be from that of :class:`ecgcourse.classifier.Classifier`."""

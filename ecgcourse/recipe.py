@@ -1,7 +1,7 @@
 """What a network is fed, and what it answers: which images, which signals, at which sampling rate; which classes.
 
 Both are part of the network: :func:`ecgcourse.models.create` gives them to it, a checkpoint keeps them, and whoever
-judges, explains or asks the network makes its input from them. Nothing here needs PyTorch. Introduced in chapter 08.
+judges, explains or asks the network makes its input from them. Nothing here needs PyTorch. Introduced in chapter 8.
 """
 
 from collections.abc import Sequence

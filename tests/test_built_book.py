@@ -96,6 +96,18 @@ def test_every_name_of_the_package_is_linked(path):
     assert used - names_linked(page(path.stem)) == Counter()
 
 
+@needs_book
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "book").glob("api*.md")))
+def test_references_and_signatures_of_the_api_are_whole(name):
+    """Sphinx gives a short name that it doesn't find no link and, unlike a long one, no warning.
+
+    Where a default isn't Python, it shows all types of the signature raw.
+    """
+    without_link = re.findall(r'(?<!">)<code class="xref py [^>]*>(?:<span class="pre">)?([^<]*)', page(name))
+    assert [each for each in without_link if not each.startswith(("numpy.", "torch."))] == []
+    assert re.findall(r"&lt;(?:factory|function)\b", page(name)) == []
+
+
 def said(cell: nbformat.NotebookNode) -> tuple[dict[str, str], list[dict]]:
     """What a cell printed, by stream, and what it showed; pixels differ between machines and are left out."""
     printed: dict[str, str] = {}

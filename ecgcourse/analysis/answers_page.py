@@ -1,4 +1,4 @@
-"""What a network said to ECGs, one section each, in one page of HTML that asks no other place for anything."""
+"""What a network said to ECGs, one section each, in one self-contained page of HTML."""
 
 import warnings
 from collections.abc import Mapping

@@ -138,7 +138,12 @@ BASELINES = {
         "voltages", lambda: _pipeline([_scaled, median_beats, StandardScaler()], _regression(0.003))
     ),
 }
-"""By name: how often each class is; logistic regressions of age and sex, of quantiles and of one beat; a forest."""
+"""What there is, by name:
+
+- "prevalence": how often each class is;
+- "age and sex", "quantiles of 3 scaled leads", "median beat of 3 leads": logistic regressions;
+- "quantiles of 12 leads in mV": a random forest.
+"""
 
 
 def predict(

@@ -64,7 +64,7 @@ def resamples(
     """Draw the G patients of N records G times with replacement, again and again.
 
     All records of a patient who is drawn come along: two ECGs of one heart resemble each other, so that drawing records
-    one by one takes the same news for two, and its intervals are too narrow.
+    one by one counts the same information twice, and its intervals are too narrow.
 
     Parameters
     ----------

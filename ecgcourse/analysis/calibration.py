@@ -107,6 +107,7 @@ def fit(y_true: ArrayLike, logits: ArrayLike, method: str = "temperature", task:
     References
     ----------
     Platt, Probabilistic outputs for support vector machines, Advances in Large Margin Classifiers, 1999.
+
     Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, ICML 2017, arXiv:1706.04599.
     """
     check_name(method, METHODS, "no method of calibration is")
@@ -164,6 +165,7 @@ def without_class_weights(positive_weights: ArrayLike) -> Calibration:
     References
     ----------
     Elkin, The foundations of cost-sensitive learning, IJCAI 2001, theorem 2.
+
     King and Zeng, Logistic regression in rare events data, Political Analysis 9, 2001,
     doi:10.1093/oxfordjournals.pan.a004868.
     """
@@ -264,9 +266,9 @@ def brier_parts(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strategy
 def expected_error(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strategy: str = "quantile") -> float:
     """The expected calibration error (ECE): the mean distance of the bins from the diagonal, over records and classes.
 
-    It is never without the luck of the draw: a bin of few records lies off the diagonal even where every probability is
-    right. So it grows with the number of bins and shrinks with the number of records; compare two models on the same
-    records with the same bins, and hold it against :func:`expected_error_by_chance`.
+    It is biased upwards: a bin of few records lies off the diagonal even where every probability is right. So it grows
+    with the number of bins and shrinks with the number of records; compare two models on the same records with the same
+    bins, and each with :func:`expected_error_by_chance`.
 
     Parameters
     ----------
@@ -276,6 +278,11 @@ def expected_error(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strat
     n_bins, strategy
         As for :func:`reliability`.
 
+    Returns
+    -------
+    float
+        In [0, 1].
+
     Raises
     ------
     DataError, SettingError
@@ -284,6 +291,7 @@ def expected_error(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strat
     References
     ----------
     Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
+
     Nixon et al., Measuring calibration in deep learning, CVPR workshops 2019, arXiv:1904.01685.
     """
     return _mean_over_classes(lambda t, p: _off_diagonal(t, p, _bins(p, n_bins, strategy)), y_true, y_prob)
@@ -292,7 +300,7 @@ def expected_error(y_true: ArrayLike, y_prob: ArrayLike, n_bins: int = 10, strat
 def expected_error_by_chance(
     y_prob: ArrayLike, n_bins: int = 10, strategy: str = "quantile", n_draws: int = 200, seed: int = 0
 ) -> float:
-    """The ECE that these very probabilities would have on the mean if every one of them were right.
+    """The ECE that these very probabilities would have on average if every one of them were right.
 
     Labels are drawn as the probabilities say, again and again; what is above this is miscalibration.
 
@@ -301,7 +309,15 @@ def expected_error_by_chance(
     y_prob : (N,) or (N, K) array in [0, 1]
     n_bins, strategy
         As for :func:`reliability`.
-    n_draws, seed : int
+    n_draws : int
+        How often labels are drawn.
+    seed : int
+        The same seed gives the same labels.
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     References
     ----------

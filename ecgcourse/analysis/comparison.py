@@ -126,9 +126,9 @@ def _means(paired: list[list[Predictions]], measure: Callable[[Predictions], flo
 def simultaneous(
     estimates: ArrayLike, drawn: NDArray[np.float64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Intervals that hold all M true values at once in `level` of all cases, however the estimates hang together.
+    """Intervals that cover all M true values at once in `level` of all cases, however the estimates are correlated.
 
-    Of many models one looks better by luck. Each interval is estimate ± c · s, with s the standard deviation of its
+    Of many models one looks better by chance. Each interval is estimate ± c · s, with s the standard deviation of its
     resamples, and c the quantile of the largest of M deviations ``|drawn − estimate| / s`` within a resample: the
     single-step max-t method. With one model c is near 1.96; models that resemble each other cost little.
 
@@ -147,6 +147,7 @@ def simultaneous(
     References
     ----------
     Westfall and Young, Resampling-based multiple testing, chapter 2, 1993.
+
     Hothorn, Bretz and Westfall, Simultaneous inference in general parametric models, Biometrical Journal 50, 2008,
     doi:10.1002/bimj.200810425.
     """

@@ -34,7 +34,7 @@ from ecgcourse.recipe import Task
 from ecgcourse.records import practice
 
 BASELINE = "median beat of 3 leads"
-"""The baseline that the others are compared with: the best of those that need no voltages."""
+"""The baseline that the others are compared with: the best of those that need no millivolts."""
 _IN_MILLIVOLTS = "quantiles of 12 leads in mV"
 
 
@@ -236,8 +236,8 @@ class Contest:
         DataFrame
             The columns of :func:`ecgcourse.analysis.comparison.compare`; sd (standard deviation of the macro AUROC over
             the trainings) and trainings; auroc_MI and so on; weights, cpu_seconds, cpu_ms and note of :class:`Entry`;
-            compared_with, the name of another row; records, how many judged. The highest macro AUROC comes first: by
-            how far the order is more than luck, the differences tell.
+            compared_with, the name of another row; records, how many judged. The highest macro AUROC comes first;
+            the differences tell how far that order is more than chance.
 
         Raises
         ------

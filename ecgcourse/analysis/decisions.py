@@ -13,7 +13,7 @@ from ecgcourse.errors import DataError, check_setting, is_real
 from ecgcourse.learning import metrics
 
 GRID = np.arange(1, 100) / 100
-"""Thresholds at which a decision curve is drawn."""
+"""Thresholds at which a decision curve is drawn: 0.01, 0.02 … 0.99."""
 
 
 def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = GRID) -> pd.DataFrame:
@@ -29,6 +29,7 @@ def net_benefit(y_true: ArrayLike, y_prob: ArrayLike, thresholds: ArrayLike = GR
     y_prob : (N,) array in [0, 1]
         Calibrated, or the thresholds mean nothing.
     thresholds : (H,) array in (0, 1)
+        By default :data:`GRID`.
 
     Returns
     -------
@@ -62,7 +63,12 @@ def cost_threshold(false_negative: float, false_positive: float = 1) -> float:
     Parameters
     ----------
     false_negative, false_positive : float
-        What each mistake costs, above 0; only their ratio counts.
+        What each mistake costs, c₋ and c₊, above 0; only their ratio counts.
+
+    Returns
+    -------
+    float
+        In (0, 1).
 
     Raises
     ------

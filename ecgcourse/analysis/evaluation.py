@@ -2,6 +2,7 @@
 
 The numbers come from `metrics`; this module puts everything that is reported about a set of predictions into one
 `Report`, for tasks in which a record may have any number of the classes and for those in which it has exactly one.
+Introduced in chapter 11.
 """
 
 import math
@@ -43,6 +44,7 @@ NONE = "none of these"
 """What the row of records is called that have none of the classes."""
 
 METRICS = ("sensitivity", "specificity", "accuracy", "f1", "auroc", "average_precision")
+"""What is reported of each class."""
 
 # Columns of a table that is printed beside each other: what a wide terminal shows; the rest follows below.
 _LINE_LENGTH = 120
@@ -69,8 +71,10 @@ class Report:
         Mean of each metric over the classes: every class counts the same.
     pooled : Series
         Each metric over all N x K decisions together, the micro-average: every decision counts the same.
-    low, high : DataFrame, K + 2 rows
-        Ends of the 95 % intervals of the classes, of "macro" and of "pooled".
+    low : DataFrame, K + 2 rows
+        Lower ends of the 95 % intervals of the classes, of "macro" and of "pooled".
+    high : DataFrame, K + 2 rows
+        Their upper ends.
     n_bootstrap : int
         Number of resamples behind the intervals.
     matrix : (K, K) int64 or None
@@ -215,7 +219,7 @@ def report(
     all metrics are computed again of their records, and the interval runs from the 2.5th to the 97.5th percentile of
     the results. Whole records are drawn, so classes that occur together stay together. A resample in which some
     class has no positive or no negative record is drawn again, so every metric is defined in every resample.
-    The thresholds are kept as they are: the intervals do not hold the uncertainty of fitting them, nor that
+    The thresholds are kept as they are: the intervals do not include the uncertainty of fitting them, nor that
     of training.
 
     Parameters

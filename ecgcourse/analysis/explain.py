@@ -1,10 +1,9 @@
-"""What a network looked at: attributions to pixels and samples, the way back to seconds, and two checks of them.
+"""What a network looked at: attributions to pixels and samples, and the way back to seconds.
 
 An attribution gives every input number its part in one logit. :func:`integrated_gradients` and :func:`grad_cam`
 make them, :func:`to_time` brings those of images back to leads and samples, :func:`over_time` does all of that for
-records of a dataset. Whether an attribution means anything is another question: :func:`localisation` holds it
-against samples that are known to matter, :func:`rank_correlation` against that of a :func:`randomised` network.
-Introduced in chapter 14.
+records of a dataset. Whether an attribution means anything is another question, for
+:mod:`ecgcourse.analysis.sanity`. Introduced in chapter 14.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -55,8 +55,8 @@ def features(
 class FeatureSVM:
     """A support vector machine with a radial kernel on the standardized features of a trained model.
 
-    Where each record has exactly one class. Ahmad et al. (2021) name a support vector machine, but not its settings in
-    their abstract; their published code has none. These are scikit-learn's.
+    For tasks in which each record has exactly one class. Ahmad et al. (2021) name a support vector machine, but not its
+    settings, in their abstract; their published code has none. These are scikit-learn's.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@
     settings.filters = [16, 32]
     training.learning_rate = [0.01, 0.001]
 
-    [arms."both ends"]                          # further arms, with any settings of :class:`Arm`
+    [arms."both ends"]                          # further arms, with any settings of Arm
     mean_of = ["filters=16, learning_rate=0.01", "filters=32, learning_rate=0.001"]
 """
 

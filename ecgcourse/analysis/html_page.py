@@ -1,4 +1,4 @@
-"""The frame of the pages of HTML: tables, pictures, sections, and one file that asks no other place for anything.
+"""The frame of the pages of HTML: tables, pictures, sections, in one self-contained file.
 
 Figures are drawn into the page, the colours follow the reader's light or dark theme, and the page can be printed.
 """
@@ -93,7 +93,7 @@ def fed(recipe: Recipe) -> Table:
 
 
 def explained(model: nn.Module, dataset: Dataset, place: int, name: str) -> tuple[Figure, np.ndarray]:
-    """What in one record of a dataset speaks for a class: the leads that the network sees, coloured; and (L, T)."""
+    """What in one record speaks for a class: the leads that the network sees, coloured, and the attribution, (L, T)."""
     found = explain.over_time(model, dataset, [place], name)[0]
     part = next(iter(getattr(dataset, "parts", (dataset,))))
     signal = np.asarray(part.signals[place].cpu(), dtype=np.float64)

@@ -1,4 +1,7 @@
-"""What a model said to each record, kept: the one thing that every later question can be answered from."""
+"""What a model said to each record, kept: the one thing that every later question can be answered from.
+
+Introduced in chapter 11.
+"""
 
 import os
 from collections.abc import Sequence

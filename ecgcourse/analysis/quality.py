@@ -12,10 +12,16 @@ from ecgcourse.records.ptbxl import LEADS
 RATE = 100
 """Hz at which leads are measured, so that records of any rate compare."""
 
-FLAT, WANDERING, NOISY = 0.05, 0.5, 0.005
-"""Limits in mV. A lead less tall than the first is flat; in the first 500 records of PTB-XL no lead is. In their worst
-lead, the second is passed by 87 % of the records in which a cardiologist noted a baseline drift and by 30 % of the
-others, the third by 84 % of those with static noise and by 23 % of the others."""
+FLAT = 0.05
+"""Height in mV below which a lead is flat; in the first 500 records of PTB-XL no lead is."""
+
+WANDERING = 0.5
+"""Wander in mV above which a baseline drifts: in their worst lead, 87 % of those records in which a cardiologist noted
+a baseline drift, and 30 % of the others, lie above it."""
+
+NOISY = 0.005
+"""Noise in mV above which a lead is noisy: in their worst lead, 84 % of those records with static noise, and 23 % of
+the others, lie above it."""
 
 _DRIFT_HZ, _NOISE_HZ = 0.5, 30.0
 _TO_DEVIATION = 1.4826  # of the median absolute value of normal noise

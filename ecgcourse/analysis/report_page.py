@@ -1,4 +1,4 @@
-"""Everything that is known of a run in one page of HTML, which asks no other place for anything.
+"""Everything that is known of a run in one self-contained page of HTML.
 
 It stands on stored predictions; the network itself is asked only why it was wrong.
 """

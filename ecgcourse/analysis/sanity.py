@@ -1,6 +1,6 @@
 """Whether an attribution means anything: two checks, by samples that are known to matter, and by a random network.
 
-:func:`localisation` holds attributions against samples that are known to matter, :func:`rank_correlation` against those
+:func:`localisation` compares attributions with samples that are known to matter, :func:`rank_correlation` with those
 of a :func:`randomised` network. :mod:`ecgcourse.analysis.explain` makes them, and has these names, too. Introduced in
 chapter 14.
 """
@@ -72,7 +72,7 @@ def localisation(
     seed : int
         The same seed gives the same intervals.
     groups : (N,) array, optional
-        The patient of each record, which are what is drawn; None: each record is of another one.
+        The patient of each record; patients are drawn. None: each record is of another one.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def localisation(
 
 
 def randomised(model: nn.Module, seed: int) -> nn.Module:
-    """Make the same network with fresh random weights, for the model randomisation test.
+    """Make the same network with fresh random weights, for the model randomization test.
 
     Parameters
     ----------
@@ -153,7 +153,8 @@ def rank_correlation(one: ArrayLike, other: ArrayLike, absolute: bool = True) ->
     Parameters
     ----------
     one, other : (N, …) arrays
-        Of the same shape. For images take the pixels, not what :func:`to_time` makes of them: samples that no
+        Of the same shape. For images take the pixels, not what
+        :func:`~ecgcourse.analysis.explain.to_time` makes of them: samples that no
         pixel looks at are 0 in both, and would agree.
     absolute : bool
         Compare sizes rather than signed values, as one does who only looks for bright places.

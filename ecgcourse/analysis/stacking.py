@@ -22,7 +22,7 @@ class Stacking:
     Parameters
     ----------
     regularisation : float
-        Strength of the pull towards small weights: the inverse of scikit-learn's C. Above 0.
+        Strength of the L2 regularization: the inverse of scikit-learn's C. Above 0.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Stacking:
     Raises
     ------
     SettingError
-        A regularisation that isn't a number above 0.
+        A strength that isn't a number above 0.
 
     References
     ----------

@@ -46,10 +46,11 @@ class Finished:
     ----------
     y_prob : (M, K) float64 array
         Of the judged records.
-    cpu_seconds, cpu_ms : float
-        As in :class:`ecgcourse.analysis.contest.Entry`.
+    cpu_seconds : float
+        As in :class:`ecgcourse.analysis.contest.Entry`, as is the next.
+    cpu_ms : float
     failed : str
-        Why there are no probabilities, such as that the loss left all bounds; "" where there are.
+        Why there are no probabilities, such as that the loss diverged; "" where there are.
     """
 
     y_prob: np.ndarray

@@ -103,7 +103,7 @@ def network(model: ResNet1d) -> tuple[dict, np.ndarray]:
     Parameters
     ----------
     model : ResNet1d
-        In evaluation.
+        In evaluation mode.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """The three image transforms *defined*: one signal (T,) in, one field (T, T) out.
 
 Written to be read and to be checked against, not to be fast: :mod:`ecgcourse.images.render` gives the same images
-without ever building a field. Introduced in chapters 04 (Gramian angular field), 05 (Markov transition field)
-and 06 (recurrence plot).
+without ever building a field. Introduced in chapters 4 (Gramian angular field), 5 (Markov transition field)
+and 6 (recurrence plot).
 """
 
 import numpy as np

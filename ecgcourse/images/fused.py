@@ -2,7 +2,7 @@
 
 Everything a lead needs lies in a few rows of S numbers, which stay in the first-level cache; the only memory
 that is touched at length is the image. The loops run in float32, sixteen pixels at a time where the processor
-can. Compiled by Numba at the first call and kept on disk after it. Introduced in chapter 07.
+can. Compiled by Numba at the first call and kept on disk after it. Introduced in chapter 7.
 """
 
 import functools

@@ -4,7 +4,7 @@ The first takes one lead a program and leaves what a lead needs: a few rows of S
 rows of pixels a program and writes all three images of them, cut to grey levels, in the type that was asked for.
 Nothing else of any size is written. Where Triton is missing, :mod:`ecgcourse.images.render` runs the same algebra as
 torch operations. With ``TRITON_INTERPRET=1`` the kernels run on CPU tensors, which is how they are tested.
-Introduced in chapter 07.
+Introduced in chapter 7.
 """
 
 import numpy as np
@@ -15,8 +15,9 @@ import triton.language as tl
 from ecgcourse.images.fields import MTF_WHITE
 from ecgcourse.images.fused import rounded_down
 
-# More bins would need tables that a multiprocessor has no room for.
 MAX_BINS = 63
+"""Most bins that the kernels take: more would need tables that a multiprocessor has no room for."""
+
 # What the first kernel leaves for the second stays in a GPU's second-level cache.
 SCRATCH_BYTES = 24 * 2**20
 SAMPLES = 1024

@@ -7,7 +7,7 @@ Bilinear resizing is linear: an S×S image is ``R = A F Aᵀ``, where A (S×T) m
 * MTF is ``F = Q P Qᵀ`` (Q one-hot, T×bins), and ``R = (A Q) P (A Q)ᵀ``: three thin matrices;
 * RP is ``F_ij = |x_i − x_j|``, which does not factor; each pixel needs the four samples it mixes, no more.
 
-:mod:`ecgcourse.images.fields` defines the same images the long way. Introduced in chapter 07.
+:mod:`ecgcourse.images.fields` defines the same images the long way. Introduced in chapter 7.
 """
 
 import warnings

@@ -1,7 +1,7 @@
 """From raw leads to what the images are made of: band-pass, choose leads, scale.
 
 Every function takes time on the last axis and leads on the one before it, so that one record ``(L, T)``
-and a whole set ``(N, L, T)`` go through the same code. Introduced in chapter 03.
+and a whole set ``(N, L, T)`` go through the same code. Introduced in chapter 3.
 """
 
 import warnings
@@ -261,7 +261,7 @@ def millivolt(x: np.ndarray) -> np.ndarray:
 
 
 SCALINGS = {"min_max": min_max, "z_score": z_score, "fixed_scale": fixed_scale, "millivolt": millivolt}
-"""How :func:`preprocess` can scale. Images need numbers in [0, 1], which the first and the third give."""
+"""How :func:`preprocess` can scale, by name. Images need numbers in [0, 1], from "min_max" or "fixed_scale"."""
 
 
 def preprocess(
@@ -295,8 +295,8 @@ def preprocess(
     Returns
     -------
     (..., len(leads), T) float32 array
-        With "min_max" and "fixed_scale" in [0, 1]. With the first two, a lead that is flat before the filter
-        becomes zeros, with one warning.
+        With "min_max" and "fixed_scale" in [0, 1]. With "min_max" and "z_score", a lead that is flat before
+        the filter becomes zeros, with one warning.
 
     Raises
     ------

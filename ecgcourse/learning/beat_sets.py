@@ -1,4 +1,7 @@
-"""Single beats as data to learn from: their classes, their recipe, and samples of one length around each R peak."""
+"""Single beats as data to learn from: their classes, their recipe, and samples of one length around each R peak.
+
+Introduced in chapter 16.
+"""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Settings of a training: all that :func:`ecgcourse.learning.training.fit` can be told. Nothing here needs PyTorch."""
+"""Settings of a training: all that :func:`ecgcourse.learning.training.fit` can be told. Nothing here needs PyTorch.
+
+Introduced in chapter 10.
+"""
 
 import dataclasses
 import os
@@ -17,7 +20,7 @@ FORMER = ("l2_decay", "average")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of :func:`fit`, checked when made.
+    """Settings of :func:`~ecgcourse.learning.training.fit`, checked when made.
 
     Parameters
     ----------
@@ -62,7 +65,7 @@ class TrainConfig:
         What convolutions and matrix products are calculated in. Weights, losses and steps stay float32. auto goes by
         the device, see :func:`ecgcourse.learning.hardware.pick_precision`; a run that goes on keeps what it began with.
         bfloat16 has 8 significant bits, float16 has 11 and a small range, for which the loss is scaled, and a step
-        whose gradients leave it is skipped. Where a device only emulates bfloat16, :func:`fit` warns.
+        whose gradients leave it is skipped. Where a device only emulates bfloat16, a warning says so.
     channels_last : bool, optional
         Keep the channels of a pixel side by side in weights and images. None goes by the device, see
         :func:`ecgcourse.learning.hardware.pick_channels_last`.

@@ -1,7 +1,7 @@
 """Torch datasets: images rendered from signals when asked for or read from TIFF files, signals, or both.
 
 All kinds answer to the same calls: ``dataset[5]`` is one record with its label, ``dataset[[5, 8, 2]]`` is a
-batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 08.
+batch made in one go, ``dataset.labels`` is every label. Introduced in chapter 8.
 
 Here is how they are opened, made and written; what they are, and how a loader goes through them, stands in the modules
 :mod:`ecgcourse.learning.samples`, :mod:`ecgcourse.learning.tiff`, :mod:`ecgcourse.learning.derived` and

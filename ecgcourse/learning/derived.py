@@ -1,6 +1,6 @@
 """Datasets made of other ones: signals and images of the same records, a part, any other of PyTorch's kind.
 
-Introduced in chapters 08 and 13.
+Introduced in chapters 8 and 13.
 """
 
 import hashlib

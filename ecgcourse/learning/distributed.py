@@ -20,8 +20,8 @@ from torch import distributed, nn
 from ecgcourse.errors import DataError, EcgCourseError, SettingError, shown
 from ecgcourse.support.renamed import former_names
 
-# Seconds after which a process that waits for another one gives up.
 TIMEOUT = 600
+"""Seconds after which a process that waits for another one gives up."""
 # Seconds that an error message may take; torchrun's signal ends the wait as soon as it is out.
 _PATIENCE = 10
 

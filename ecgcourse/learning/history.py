@@ -1,4 +1,4 @@
-"""What each epoch of a training came to: :class:`History`, which history.csv holds."""
+"""What each epoch of a training came to: :class:`History`, which history.csv holds. Introduced in chapter 10."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From a dataset to batches: in which order, by how many processes, with what drawn anew. Introduced in chapter 08."""
+"""From a dataset to batches: in which order, by how many processes, with what drawn anew. Introduced in chapter 8."""
 
 import pickle
 import shutil
@@ -120,7 +120,7 @@ def loader(
         Of the loader's own generator; PyTorch's global one is neither read nor moved.
     workers : int
         Processes that prepare batches; 0 prepares them in this process, as are those of data that lie on a GPU.
-        They are started anew, not forked: the dataset's class must stand in a module, and a script that calls this
+        They are spawned, not forked: the dataset's class must stand in a module, and a script that calls this
         needs ``if __name__ == "__main__":``.
     share : (int, int)
         Number of this process and number of processes that share each batch, as in :class:`BatchOrder`.

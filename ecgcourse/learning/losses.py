@@ -57,8 +57,10 @@ class LossMeter:
 
     Attributes
     ----------
-    losses, counts : (B,) float64 tensors
-        Mean loss and number of records of each step that was settled.
+    losses : (B,) float64 tensor
+        Mean loss of each step that was settled.
+    counts : (B,) float64 tensor
+        Number of records of each.
     """
 
     def __init__(self, losses: Iterable[float] | torch.Tensor = (), counts: Iterable[float] | torch.Tensor = ()):

@@ -2,7 +2,7 @@
 
 Every function takes the labels of all records at once, (N, K), and answers per class, (K,). A number that is
 not defined, such as the sensitivity of a class without positives, is an error and never a NaN. An error that
-concerns a class names it: by `classes`, or as :func:`class_names` does where none are given.
+concerns a class names it: by `classes`, or as :func:`~ecgcourse.recipe.class_names` does. Introduced in chapter 11.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Names = Sequence[str] | None
 
 
 def names_of(classes: Names, n_classes: int) -> tuple[str, ...]:
-    """Return the K names that are given, else those of :func:`class_names`; SettingError for another number."""
+    """Return the names that are given, else :func:`~ecgcourse.recipe.class_names`; SettingError unless they are K."""
     if classes is None:
         return class_names(n_classes)
     if len(classes) != n_classes:
@@ -164,12 +164,13 @@ def fit_thresholds(y_true: ArrayLike, y_prob: ArrayLike, classes: Names = None) 
     Call it once, with the whole validation set; a threshold fitted on a batch describes that batch.
     Candidates are the probabilities that occur, so a threshold is always a number in [0, 1] and at least one
     record reaches it. Where several are equally good, the highest is taken: the one that predicts the class
-    least often. A task in which each record has exactly one class needs no thresholds, see :func:`decide`.
+    least often. A task in which each record has exactly one class needs no thresholds, see
+    :func:`~ecgcourse.learning.metrics.decide`.
 
     Parameters
     ----------
     y_true, y_prob, classes
-        As for :func:`auroc`, as are the errors.
+        As for :func:`~ecgcourse.learning.metrics.auroc`, as are the errors.
 
     Returns
     -------

@@ -1,5 +1,7 @@
-"""How the weights move: the optimizer, the schedule of its learning rate, the steps that losses become, and the average
-that follows the weights."""
+"""How the weights move: optimizer, schedule of its learning rate, steps, and the average that follows the weights.
+
+Introduced in chapter 10.
+"""
 
 import torch
 from torch import nn

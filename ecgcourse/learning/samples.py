@@ -1,6 +1,6 @@
 """What all datasets share, and the two whose records lie in memory: signals, and images rendered when asked for.
 
-To what they share belongs what is drawn anew each time that a network learns from a record. Introduced in chapter 08.
+To what they share belongs what is drawn anew each time that a network learns from a record. Introduced in chapter 8.
 """
 
 import math

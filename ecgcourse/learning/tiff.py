@@ -1,6 +1,6 @@
 """Folders of images: written as TIFF files, one per record with its label, and read again as a dataset.
 
-Introduced in chapter 08.
+Introduced in chapter 8.
 """
 
 import os
@@ -39,9 +39,11 @@ WRITE_PIXELS = 64 * CHANNELS * 256**2
 # Bytes of files that are read as a whole: a label of four classes has 144, a list of a million records 15 million.
 LARGEST_LABEL, LARGEST_LIST = 2**16, 2**28
 
-IMAGES, BAD_RECORDS = "images.json", "bad_records.csv"
-"""What :func:`ecgcourse.learning.datasets.write_images` adds to images, labels and records.csv: what they were made of,
-and what was left out."""
+IMAGES = "images.json"
+"""Where :func:`ecgcourse.learning.datasets.write_images` notes what the images were made of."""
+
+BAD_RECORDS = "bad_records.csv"
+"""Where it lists the records that were left out."""
 
 # Kinds of TIFF for which tifffile follows names in a file to other files, or believes a description.
 _OTHER_KINDS = {

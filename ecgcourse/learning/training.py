@@ -140,7 +140,7 @@ def validate(
     Parameters
     ----------
     model, batches, loss_function, device, precision
-        As in :func:`train_one_epoch`. The model keeps its mode. Each of several processes gets the whole result.
+        As in :func:`train_one_epoch`; but the model keeps its mode. Each of several processes gets the whole result.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def fit(
 ) -> History:
     """Train a model, and leave it with the weights of its best epoch, the one with the lowest validation loss.
 
-    What a run leaves in `config.out`, and how it goes on after an interruption, says :mod:`ecgcourse.learning.runs`.
+    :mod:`ecgcourse.learning.runs` says what a run leaves in `config.out`, and how it goes on after an interruption.
     What the model was made for, `recipe` and `task`, must be what the datasets give; a model that was made without
     takes over theirs. It gets `thresholds`, one for each class, fitted to the validation set after its best epoch.
 
@@ -259,6 +259,7 @@ def predict(
     dataset : Dataset
         As for :func:`fit`.
     batch_size : int
+        Records that the network sees at a time.
     device : str
         As in :func:`ecgcourse.support.device.pick_device`.
     precision : {"float32", "bfloat16", "float16"}

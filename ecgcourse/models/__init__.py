@@ -2,7 +2,7 @@
 
 A model takes signals (B, L, T), images (B, C, S, S) as floats in [0, 1], or both in this order, and returns
 logits (B, K), one per class. It carries ``settings``: its registry name and the arguments it was made with,
-which is all a checkpoint needs to build it again.
+which is all a checkpoint needs to build it again. Introduced in chapters 9, 12 and 13.
 """
 
 from ecgcourse.models.alexnet import AlexNet

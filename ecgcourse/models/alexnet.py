@@ -1,4 +1,4 @@
-"""The AlexNet variant of Narotamo et al. 2024. Introduced in chapter 09."""
+"""The AlexNet variant of Narotamo et al. 2024. Introduced in chapter 9."""
 
 import warnings
 
@@ -44,8 +44,11 @@ class AlexNet(Network):
     ----------
     Krizhevsky, A., Sutskever, I., Hinton, G. E. (2012). ImageNet classification with deep convolutional
     neural networks. NeurIPS 25. doi:10.1145/3065386.
+
     He, K., Zhang, X., Ren, S., Sun, J. (2015). Delving deep into rectifiers. ICCV. doi:10.1109/ICCV.2015.123.
+
     Ioffe, S., Szegedy, C. (2015). Batch normalization. ICML. arXiv:1502.03167.
+
     LeCun, Y., Bottou, L., Orr, G. B., Müller, K.-R. (1998). Efficient BackProp. In: Neural networks: tricks of the
     trade. doi:10.1007/3-540-49430-8_2.
     """

@@ -30,6 +30,7 @@ class CNN1d(Network):
     ----------
     Wang, Z., Yan, W., Oates, T. (2017). Time series classification from scratch with deep neural networks: a
     strong baseline. IJCNN. doi:10.1109/IJCNN.2017.7966039.
+
     Strodthoff, N., Wagner, P., Schaeffter, T., Samek, W. (2021). Deep learning for ECG analysis: benchmarks and
     insights from PTB-XL. IEEE Journal of Biomedical and Health Informatics 25. doi:10.1109/JBHI.2020.3022989.
     """

@@ -37,7 +37,9 @@ class Compact(Network):
     References
     ----------
     Lin, M., Chen, Q., Yan, S. (2014). Network in network. ICLR. arXiv:1312.4400.
+
     Ioffe, S., Szegedy, C. (2015). Batch normalization. ICML. arXiv:1502.03167.
+
     Springenberg, J. T., Dosovitskiy, A., Brox, T., Riedmiller, M. (2015). Striving for simplicity: the all
     convolutional net. ICLR workshop. arXiv:1412.6806.
     """

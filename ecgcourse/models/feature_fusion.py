@@ -117,7 +117,7 @@ class FeatureFusion(Network):
             part.load_state_dict({name: weights[name] for name in part.state_dict()})
 
     def train(self, mode: bool = True) -> nn.Module:
-        """Switch to training or evaluation; frozen networks always stay in evaluation."""
+        """Switch to training or evaluation mode; frozen networks always stay in evaluation mode."""
         super().train(mode)
         if self.settings["freeze"]:
             self.field_models.eval()

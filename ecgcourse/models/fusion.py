@@ -43,8 +43,10 @@ class Fusion(Network):
 
     Attributes
     ----------
-    signal_model, image_model : nn.Module
-        The parts.
+    signal_model : nn.Module
+        The part that takes signals.
+    image_model : nn.Module
+        The part that takes images.
     joint_layers : nn.Sequential
         The hidden layers that end in the embedding.
     scaling : str
@@ -137,7 +139,7 @@ class Fusion(Network):
         self.load_pretrained(signal_model, image_model)
 
     def train(self, mode: bool = True) -> nn.Module:
-        """Switch to training or evaluation; frozen parts always stay in evaluation."""
+        """Switch to training or evaluation mode; frozen parts always stay in evaluation mode."""
         super().train(mode)
         if self.settings["freeze"]:
             self.signal_model.eval()

@@ -46,6 +46,7 @@ class GatedFusion(Network):
     ----------
     Ahmad, Z., Tabassum, A., Guan, L., Khan, N. M. (2021). ECG heartbeat classification using multimodal fusion.
     IEEE Access 9. doi:10.1109/ACCESS.2021.3097614.
+
     Arevalo, J., Solorio, T., Montes-y-Gómez, M., González, F. A. (2017). Gated multimodal units for information
     fusion. ICLR workshop. arXiv:1702.01992.
     """

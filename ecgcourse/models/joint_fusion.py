@@ -11,7 +11,8 @@ class JointFusion(Fusion):
 
     As in Narotamo et al. 2024: the F features of the signal network stay as they are, those of the image network
     become 3F; both go through two hidden layers, of 512 and 256 outputs by default, the first always twice as wide as
-    the second. They start from trained networks, see :meth:`load_pretrained`. Parameters and errors are those of
+    the second. They start from trained networks, see
+    :meth:`~ecgcourse.models.fusion.Fusion.load_pretrained`. Parameters and errors are those of
     :class:`ecgcourse.models.fusion.Fusion`.
     """
 

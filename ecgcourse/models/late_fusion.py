@@ -9,7 +9,8 @@ from ecgcourse.models.fusion import Fusion, hidden_layers, side_by_side
 class LateFusion(Fusion):
     """Decide on the 2K probabilities of a signal network and an image network with one hidden layer.
 
-    As in Narotamo et al. 2024, who train both networks first, see :meth:`load_pretrained`, and keep them frozen; the
+    As in Narotamo et al. 2024, who train both networks first, see
+    :meth:`~ecgcourse.models.fusion.Fusion.load_pretrained`, and keep them frozen; the
     hidden layer has 512 outputs by default. :mod:`ecgcourse.analysis.stacking` does the same with a logistic
     regression. Parameters and errors are those of :class:`ecgcourse.models.fusion.Fusion`.
     """

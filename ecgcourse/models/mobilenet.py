@@ -19,6 +19,7 @@ class InvertedResidual(nn.Module):
     Parameters
     ----------
     channels_in, channels_out : int
+        Channels of the input and of the output.
     expansion : int
         How many times wider the middle is; 1 leaves the widening out.
     stride : int
@@ -38,6 +39,7 @@ class InvertedResidual(nn.Module):
         self.adds_input = stride == 1 and channels_in == channels_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, `channels_in`, h, w) to (B, `channels_out`, h / `stride`, w / `stride`), rounded up."""
         return x + self.layers(x) if self.adds_input else self.layers(x)
 
 

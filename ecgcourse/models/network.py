@@ -1,4 +1,4 @@
-"""What every network of the course offers: :class:`Model` says it, :class:`Network` does most of it. Chapter 09."""
+"""What every network of the course offers: :class:`Model` says it, :class:`Network` does most of it. Chapter 9."""
 
 import inspect
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Network(nn.Module):
 
     inputs: ClassVar[tuple[str, ...]] = ("images",)
     scaling: str = "z_score"
-    """How the signals come that it takes by default, see :class:`ecgcourse.images.signals.SignalRecipe`."""
+    """How the signals that it takes are scaled by default, see :class:`ecgcourse.images.signals.SignalRecipe`."""
     all_fields: ClassVar[bool] = False
     """Whether it needs one image of each of the three fields for every lead."""
     smallest: ClassVar[int] = 1
@@ -75,7 +75,7 @@ class Network(nn.Module):
     data: dict | None = None
     synthetic: bool | None = None
     seconds: float | None = None
-    """What learning leaves: of which probability on a class is predicted; of which data, synthetic or not, how long."""
+    """Length in s of the records that it has learned from; None before."""
 
     def __new__(cls, *arguments: object, **settings: object) -> "Network":
         """Note the arguments, those left out with their defaults; SettingError for one outside its range."""

@@ -1,4 +1,4 @@
-"""Models by name: what there is, how to make one, and what it wants to be fed. Introduced in chapter 09."""
+"""Models by name: what there is, how to make one, and what it wants to be fed. Introduced in chapter 9."""
 
 import inspect
 import warnings

@@ -15,6 +15,7 @@ class BasicBlock(nn.Module):
     Parameters
     ----------
     channels_in, channels_out : int
+        Channels of the input and of the output.
     stride : int
         Step of the first convolution, and of the 1 × 1 convolution that fits the input where shapes differ.
     bias : bool
@@ -33,6 +34,7 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(channels_in, channels_out, stride, bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, `channels_in`, h, w) to (B, `channels_out`, h / `stride`, w / `stride`), rounded up."""
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
@@ -42,7 +44,7 @@ class Bottleneck(nn.Module):
     Parameters
     ----------
     channels_in, channels_out : int
-        The narrow ones in the middle are a fourth of `channels_out`.
+        Channels of the input and of the output; in the middle there are a fourth of the latter.
     stride : int
         Step of the 3 × 3 convolution, and of the 1 × 1 convolution that fits the input where shapes differ.
     bias : bool
@@ -64,6 +66,7 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(channels_in, channels_out, stride, bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, `channels_in`, h, w) to (B, `channels_out`, h / `stride`, w / `stride`), rounded up."""
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
@@ -99,6 +102,7 @@ class ResNet(Network):
     ----------
     He, K., Zhang, X., Ren, S., Sun, J. (2016). Deep residual learning for image recognition. CVPR.
     doi:10.1109/CVPR.2016.90.
+
     He, K., Zhang, X., Ren, S., Sun, J. (2015). Delving deep into rectifiers. ICCV. doi:10.1109/ICCV.2015.123.
     """
 

@@ -15,6 +15,7 @@ class Block1d(nn.Module):
     Parameters
     ----------
     channels_in, channels_out : int
+        Channels of the input and of the output.
     kernel : int
         Samples that a convolution sees, an odd number.
     stride : int
@@ -39,6 +40,7 @@ class Block1d(nn.Module):
             self.shortcut.extend(_convolution(channels_in, channels_out, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, `channels_in`, T) to (B, `channels_out`, T / `stride`), rounded up."""
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
@@ -73,6 +75,7 @@ class ResNet1d(Network):
     ----------
     Strodthoff, N., Wagner, P., Schaeffter, T., Samek, W. (2021). Deep learning for ECG analysis: benchmarks and
     insights from PTB-XL. IEEE Journal of Biomedical and Health Informatics 25. doi:10.1109/JBHI.2020.3022989.
+
     He, T., Zhang, Z., Zhang, H., Zhang, Z., Xie, J., Li, M. (2019). Bag of tricks for image classification with
     convolutional neural networks. CVPR. arXiv:1812.01187.
     """

@@ -51,6 +51,7 @@ class VGG(Network):
     ----------
     Simonyan, K., Zisserman, A. (2015). Very deep convolutional networks for large-scale image recognition.
     ICLR. arXiv:1409.1556.
+
     He, K., Zhang, X., Ren, S., Sun, J. (2015). Delving deep into rectifiers. ICCV. doi:10.1109/ICCV.2015.123.
     """
 

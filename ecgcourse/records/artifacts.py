@@ -1,7 +1,7 @@
 """What disturbs a synthetic record: baseline wander, muscle noise, hum, and an electrode that comes loose.
 
 Everything is added at the nine electrodes, before the leads are formed, so that a disturbance of one limb shows in
-all leads that use it. :mod:`ecgcourse.records.practice` draws them; chapter 03 filters them.
+all leads that use it. :mod:`ecgcourse.records.practice` draws them; chapter 3 filters them.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The nine electrodes: right arm, left arm, left leg, and six on the chest."""
 
 # Standard deviation of unit white noise after the filter of `_muscle_filter`, at 500 Hz.
 _AFTER_FILTER = 0.65

@@ -24,6 +24,8 @@ from ecgcourse.records.ptbxl import CLASSES, is_ptbxl
 from ecgcourse.support.files import stat_file
 
 SINUS_RHYTHM = "426783006"
+"""The SNOMED CT code of sinus rhythm."""
+
 SUPERCLASSES = ("NORM", *CLASSES)
 _CODES = {
     "MI": {

@@ -5,14 +5,16 @@ dipole onto the leads. Disturbances are added at the electrodes, before any lead
 rounded to even microvolts, so Einthoven's and Goldberger's relations hold to the last digit of the file.
 
 :mod:`ecgcourse.records.practice` makes its records with this model; what diseases change in it is in
-:mod:`ecgcourse.records.pathologies`. Introduced in chapter 01.
+:mod:`ecgcourse.records.pathologies`. Introduced in chapter 1.
 
 References
 ----------
 McSharry, P. E. et al. (2003). A dynamical model for generating synthetic electrocardiogram signals. IEEE
 Transactions on Biomedical Engineering 50(3), 289–294. doi:10.1109/TBME.2003.808805 (waves as Gaussian bumps).
+
 Dower, G. E., Machado, H. B., Osborne, J. A. (1980). On deriving the electrocardiogram from vectorcardiographic
 leads. Clinical Cardiology 3(2), 87–95. doi:10.1002/clc.1980.3.2.87 (the matrix).
+
 Rijnbeek, P. R. et al. (2014). Normal values of the electrocardiogram for ages 16–90 years. Journal of
 Electrocardiology 47(6), 914–921. doi:10.1016/j.jelectrocard.2014.07.022 (the direction in which the axis, the
 voltages and the intervals change with age and sex).

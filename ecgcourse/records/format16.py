@@ -27,7 +27,7 @@ _NO_VALUE = -(2**15)  # what format 16 has in place of a missing sample
 
 
 def read(path: str, n_bytes: int, sampling_rate: int) -> np.ndarray | None:
-    """The voltages of a record, held against its header.
+    """The voltages of a record, checked against its header.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Single beats: where they are in annotated records, which class each has, and who learns from it.
+"""Single beats: where they are in annotated records, which class each has, and how training and test set are split.
 
 Two kinds of data are read. A folder of WFDB records with annotation files ``.atr``, such as the MIT-BIH arrhythmia
 database, has a beat at each annotated R peak. The CSV files that Kachuee et al. (2018) cut, and Ahmad et al. (2021)
@@ -29,10 +29,13 @@ from ecgcourse.records.ptbxl_names import DATABASE, FOLDS
 from ecgcourse.support.files import stat_file
 
 SPLIT_FILE = "split.csv"
-"""Says of other records than the MIT-BIH database's which learn: columns record and split (train, val or test)."""
+"""The file that splits records other than the MIT-BIH database's: columns record and split (train, val or test)."""
 
-SAMPLES, RATE = 187, 125
-"""Samples of a beat in the CSV files, and their rate in Hz."""
+SAMPLES = 187
+"""Samples of a beat in the CSV files."""
+
+RATE = 125
+"""Their sampling rate in Hz."""
 
 CSV_FILES = {
     "mitbih": ("mitbih_train.csv", "mitbih_test.csv"),
@@ -68,7 +71,7 @@ def read_table(data: str | os.PathLike, split: str | None = None) -> pd.DataFram
         As for :func:`is_heartbeats`.
     split : {"inter-patient", "intra-patient"}, optional
         Who judges: other patients (:data:`ecgcourse.records.beat_names.DS2`, or what `SPLIT_FILE` says), or one beat in
-        ten at random, with each class in its share. None: other patients, but beats at random of the CSV files.
+        ten at random, stratified by class. None: other patients, but beats at random of the CSV files.
 
     Returns
     -------

@@ -26,7 +26,7 @@ SUFFIXES = (".csv", ".tsv")
 ABOUT = {
     "file": "the ECG, of any format that :func:`ecgcourse.records.own_files.read` takes; or path",
     "patient": "whose record it is, any text; without it each file counts as a patient of its own; or patient_id",
-    "fold": "1 to 10, of which 1–8 are to learn from, 9 validates and 10 tests; or strat_fold",
+    "fold": "1 to 10, of which 1–8 train, 9 validates and 10 tests; or strat_fold",
     "split": "train, val or test, in place of fold",
     "sampling_rate": "in Hz, where the file doesn't say",
     "unit": "mV, uV, V or nV, where the file doesn't say",

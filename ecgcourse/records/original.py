@@ -25,7 +25,7 @@ PARTITIONS = ("train", "dev", "val", "test")
 """The partitions that a file name can have; the original writes dev for the validation set."""
 
 FILES = tuple(f"{kind}_{partition}_processed.pickle" for partition, kind in product(PARTITIONS, "Xy"))
-"""The names that are looked for."""
+"""The names that are looked for: ``X_train_processed.pickle``, ``y_train_processed.pickle`` and so on."""
 
 # All twelve leads as in the files that the original offers, or the three that it chooses from them.
 _N_LEADS = (len(LEADS), 3)

@@ -1,6 +1,6 @@
 """A reader for each format of ECG files: WFDB, NumPy, EDF and others; for tables :mod:`ecgcourse.records.own_tables`.
 
-A reader hands on signals, names and units as the file has them, after holding what the file promises against its size.
+A reader hands on signals, names and units as the file has them, once what it promises is checked against its size.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Ten folds for records that nobody has split: by patient, with each class in its share, and kept in a file.
+"""Ten folds for records that nobody has split: by patient, stratified by class, and kept in a file.
 
-Fold 1–8 are to learn from, 9 validates, 10 tests, as PTB-XL's.
+Folds 1–8 train, 9 validates and 10 tests, as in PTB-XL.
 """
 
 import warnings

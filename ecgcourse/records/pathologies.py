@@ -1,12 +1,13 @@
 """What diseases change in a synthetic heart.
 
 Each function moves the waves of a :class:`ecgcourse.records.dipole.Heart` to where a plain case of the textbook has
-them, and returns the SCP code of the diagnosis. Life is less plain: :func:`afflict` moves each wave only a share of
-the way, so that a case is mild or severe, and shows some of its signs and not others.
+them. Life is less plain: :func:`afflict` moves each wave only a share of the way, so that a case is mild or severe, and
+shows some of its signs and not others.
 
 References
 ----------
 Surawicz, B., Knilans, T. K. (2008). Chou's Electrocardiography in Clinical Practice, 6th edition. Saunders (the signs).
+
 Wagner, P. et al. (2020). PTB-XL, a large publicly available electrocardiography dataset. Scientific Data 7, 154.
 doi:10.1038/s41597-020-0495-6 (the diagnoses and the superclasses to which they belong).
 """

@@ -4,7 +4,7 @@ The folder holds what PTB-XL's holds: WFDB records at 100 Hz (the first few also
 and ``scp_statements.csv``. It is made to be as hard as life: signs are partial and overlap, healthy hearts have
 variants, reports miss diseases, and patients come back. The hearts come from :mod:`ecgcourse.records.dipole`, the
 patients from :mod:`ecgcourse.records.practice_people`. They teach and they test; they are no patients, and nothing
-learned from them says anything about one. Introduced in chapter 01.
+learned from them says anything about one. Introduced in chapter 1.
 """
 
 import os
@@ -99,8 +99,8 @@ def write(
     progress : bool, optional
         Show a progress bar; None shows it on a terminal only.
     hospital : {"A", "B"}
-        B is another hospital, to judge by what was learned at A: older and sicker patients, another recorder (its own
-        causal filter, 5 µV a step, more noise), 500 Hz only, names of leads in lower case.
+        B is another hospital, for external validation of what was learned at A: older and sicker patients,
+        another recorder (its own causal filter, 5 µV a step, more noise), 500 Hz only, names of leads in lower case.
     shortcut : {"MI", "STTC", "CD", "HYP"}, optional
         Plant a shortcut: nine in ten patients with this superclass, and few others, are recorded at one site, whose
         records carry a hum of 16.7 Hz from the railway.

@@ -22,8 +22,14 @@ from ecgcourse.records.beat_names import PACED
 from ecgcourse.records.heartbeats import SPLIT_FILE
 from ecgcourse.support.files import atomic_folder, cache_folder, write_json
 
-RATE, GAIN, BASELINE = 360, 200, 1024
-"""Of the MIT-BIH database: Hz, units of the converter per mV, and its unit at 0 mV."""
+RATE = 360
+"""Sampling rate of the MIT-BIH database in Hz."""
+
+GAIN = 200
+"""Units of its analog-to-digital converter per mV."""
+
+BASELINE = 1024
+"""The unit of its converter at 0 mV."""
 
 LEADS = ("MLII", "V1")
 DEFAULT_PATIENTS = 26
@@ -73,7 +79,7 @@ def write(root: str | os.PathLike | None, n_patients: int = DEFAULT_PATIENTS, se
         is written.
     n_patients : int
         One record of 120 s each, of the leads MLII and V1 at 360 Hz. One in sixteen has a pacemaker. ``split.csv`` says
-        which records are to learn from, to validate, to test.
+        which records train, validate and test.
     seed : int
         Chooses the patients.
 

@@ -1,7 +1,8 @@
 """A PTB-XL folder on disk: its table of records, labels, folds, and the signals in mV.
 
 PTB-XL: Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset", Scientific Data 7,
-154 (2020), https://doi.org/10.1038/s41597-020-0495-6. The files are in the WFDB format.
+154 (2020), https://doi.org/10.1038/s41597-020-0495-6. The files are in the WFDB format. Introduced in
+chapters 1 and 2.
 """
 
 import os

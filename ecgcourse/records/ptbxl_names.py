@@ -4,10 +4,15 @@ DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The twelve leads of PTB-XL, in the order of its files."""
+
 ALL_LEADS = (*LEADS, "MLII")
 """All leads that a network can read: those of PTB-XL, and the modified lead II of Holter recorders."""
 
 CLASSES = ("MI", "STTC", "CD", "HYP")
+"""The four abnormal superclasses, in the order of the columns of every label array: myocardial infarction, ST/T change,
+conduction disturbance, hypertrophy."""
+
 LABEL_SETS = ("superclass", "superclass5", "subclass", "diagnostic", "form", "rhythm", "all")
 """The sets of classes that PTB-XL's records have labels of, as in Strodthoff et al., "Deep learning for ECG analysis:
 benchmarks and insights from PTB-XL", IEEE J. Biomed. Health Inform. 25, 1519 (2021), doi:10.1109/JBHI.2020.3022989.
@@ -19,4 +24,6 @@ benchmarks and insights from PTB-XL", IEEE J. Biomed. Health Inform. 25, 1519 (2
   two sets: NDT is a diagnosis and a form.
 - ``all``: every SCP code of ``scp_statements.csv``; 71.
 """
+
 FOLDS = {"train": (1, 2, 3, 4, 5, 6, 7, 8), "val": (9,), "test": (10,)}
+"""The values of ``strat_fold`` that make each partition."""

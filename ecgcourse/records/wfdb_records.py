@@ -1,8 +1,8 @@
-"""PTB-XL's records, which are in the WFDB format: found, read by several processes, and held against their headers.
+"""PTB-XL's records, which are in the WFDB format: found, read by several processes, and checked against their headers.
 
 What is read is a :class:`Job`. Signals are in mV, with the leads in the order of
-:data:`ecgcourse.records.ptbxl.LEADS`, and every one is held against what its header says about size, rate, unit, gain
-and checksum.
+:data:`ecgcourse.records.ptbxl.LEADS`, and every one is checked against what its header says about size, rate, unit,
+gain and checksum.
 """
 
 import os

@@ -232,7 +232,7 @@ def stat_file(
 def load_array(
     path: str | os.PathLike, root: str | os.PathLike | None = None, largest: int | None = None
 ) -> np.ndarray:
-    """Read an array of numbers from a ``.npy`` file, after holding its header against the file's size.
+    """Read an array of numbers from a ``.npy`` file, once its header is checked against the file's size.
 
     Parameters
     ----------

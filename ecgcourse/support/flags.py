@@ -85,7 +85,7 @@ def _converter(annotation: object) -> Callable[[str], object]:
 
 
 def number(kind: type, text: str) -> object:
-    """A text as an int or a float, as ArgumentTypeError tells if it is none; any other kind stays a text."""
+    """A text as an int or a float, ArgumentTypeError if it is none; any other kind stays a text."""
     if kind not in (int, float):
         return text
     try:
