@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from pyts.image import GramianAngularField, MarkovTransitionField, RecurrencePlot
+from plain_pyts import GramianAngularField, MarkovTransitionField, RecurrencePlot
 from scipy.spatial.distance import cdist
 
 from ecgcourse import fields, ptbxl, signals
@@ -43,8 +43,9 @@ def test_markov_transition_is_pyts_with_uniform_bins(walk, bins):
 
 
 def test_markov_transition_is_pyts_on_real_leads(leads):
-    theirs = MarkovTransitionField(image_size=leads.shape[1], n_bins=10, strategy="uniform").fit_transform(leads)
-    for lead, field in zip(leads, theirs, strict=True):
+    some = leads[::4]
+    theirs = MarkovTransitionField(image_size=leads.shape[1], n_bins=10, strategy="uniform").fit_transform(some)
+    for lead, field in zip(some, theirs, strict=True):
         np.testing.assert_allclose(fields.markov_transition(lead), field, atol=1e-15)
 
 
@@ -72,8 +73,9 @@ def test_recurrence_is_the_distance_between_samples(leads):
 
 
 def test_recurrence_is_pyts(leads):
-    theirs = RecurrencePlot(threshold=None).fit_transform(leads.astype(float))
-    for lead, field in zip(leads, theirs, strict=True):
+    some = leads[::4]
+    theirs = RecurrencePlot(threshold=None).fit_transform(some.astype(float))
+    for lead, field in zip(some, theirs, strict=True):
         np.testing.assert_allclose(fields.recurrence(lead), field, atol=1e-12)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
-from pyts.image import GramianAngularField, RecurrencePlot
+from plain_pyts import GramianAngularField, RecurrencePlot
 from scipy import signal as scipy_signal
 from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from accessibility import can_be_read_and_fits_a_phone
-from pyts.image import RecurrencePlot
+from plain_pyts import RecurrencePlot
 
 from ecgcourse import fields, interactive, ptbxl, signals
 
