@@ -2,7 +2,6 @@
 
 ``.pt2`` is loaded by :func:`torch.export.load`, ``.onnx`` by ONNX Runtime in any language. Band-pass, scaling, crops,
 images, network and calibration lie in the file; what the numbers mean is written beside them.
-Introduced in chapter 10.
 
 .. code-block:: python
 

@@ -26,6 +26,9 @@ SMALL = f"{SHARED} --model small --size 8 --epochs 6 --batch-size 7 --learning-r
 SMALL += " --accumulate 2 --clip-norm 0.2 --warmup-epochs 1"
 ALEXNET = f"{SHARED} --filters 8 --size 67 --epochs 2 --batch-size 13 --learning-rate 0.0002"
 
+# What torchrun's agent answers by ending its processes.
+STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
 # One process adds up a batch in another order than two: after a few steps, the sixth digit may differ.
 TOLERANCE = 1e-5
 
@@ -47,8 +50,8 @@ def torchrun(words: list[str], logs: Path, restarts: int = 0, **surroundings: st
     config, _, _ = run.config_from_args(run.parse_args(asked))
     config.start_method = "forkserver"
     multiprocessing.set_forkserver_preload(["torchrun_training", "ecgcourse.learning.datasets", "torch._dynamo"])
-    # The agent leaves its own.
-    handlers = {number: signal.getsignal(number) for number in map(signal.Signals, (1, 2, 3, 15))}
+    # The agent leaves its own handlers behind.
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
     try:
         elastic_launch(config, torchrun_training.work)(words, surroundings)
     finally:

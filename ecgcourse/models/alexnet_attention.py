@@ -1,4 +1,4 @@
-"""AlexNet whose convolutions see the whole image at once: with self-attention. Introduced in chapter 13."""
+"""AlexNet whose convolutions see the whole image at once: with self-attention."""
 
 import torch
 from torch import nn

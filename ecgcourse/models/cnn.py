@@ -1,4 +1,4 @@
-"""The plain convolutional network of Narotamo et al. 2024. Introduced in chapter 13."""
+"""The plain convolutional network of Narotamo et al. 2024."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""MobileNetV2 for nine images. Introduced in chapter 13."""
+"""MobileNetV2 for nine images."""
 
 import torch
 from torch import nn

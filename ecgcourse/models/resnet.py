@@ -1,4 +1,4 @@
-"""ResNet-18, ResNet-34 and ResNet-50 for nine images. Introduced in chapter 13."""
+"""ResNet-18, ResNet-34 and ResNet-50 for nine images. Introduced in chapter 16."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""VGG-11, VGG-16, and the ten layers of Narotamo et al. 2024, for nine images. Introduced in chapter 13."""
+"""VGG-11, VGG-16, and the ten layers of Narotamo et al. 2024, for nine images."""
 
 import torch
 from torch import nn
