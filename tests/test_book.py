@@ -218,7 +218,7 @@ def minutes_shown(text: str) -> int:
 def rows_with_chapters(page: str) -> list[list[str]]:
     text = (ROOT / "book" / page).read_text(encoding="utf-8")
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
-    return [row for row in rows if ".ipynb)" in "".join(row) or row[0].strip() == "in all"]
+    return [row for row in rows if ".ipynb)" in "".join(row)]
 
 
 def chapters_of(text: str) -> list[str]:
@@ -231,25 +231,16 @@ def chapter_minutes() -> dict[str, int]:
     return {path.stem: minutes(nbformat.read(path, as_version=4)) for path in CHAPTERS}
 
 
-def test_hours_of_the_routes_are_sums_of_the_chapters_times(chapter_minutes):
-    *parts, total = [row for row in rows_with_chapters("index.md") if " · " in "".join(row) or "in all" in row[0]]
-    assert len(parts) == 4
-    sums = [0, 0, 0]
-    for _, *cells in (row[:4] for row in parts):
-        for route, cell in enumerate(cells):
-            expected = sum(chapter_minutes[name] for name in chapters_of(cell))
-            assert minutes_shown(cell) == expected
-            sums[route] += expected
-    assert [minutes_shown(cell) for cell in total[1:4]] == sums
-    assert sum(chapter_minutes.values()) == sums[2]
-
-
 @pytest.mark.parametrize("page", ["index.md", "teaching.md"])
 def test_times_in_the_last_column_are_sums_of_the_chapters_times(page, chapter_minutes):
-    rows = [row for row in rows_with_chapters(page) if " · " not in "".join(row) and "in all" not in row[0]]
+    rows = rows_with_chapters(page)
     assert len(rows) >= 4
     for row in rows:
         assert minutes_shown(row[-1]) == sum(chapter_minutes[name] for name in chapters_of("".join(row)))
+
+
+def test_the_longest_route_goes_through_every_chapter_in_order(chapter_minutes):
+    assert [chapters_of("".join(row)) for row in rows_with_chapters("index.md")][2] == list(chapter_minutes)
 
 
 def test_teachers_guide_plans_every_chapter():

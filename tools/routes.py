@@ -2,7 +2,7 @@
 
     python -m tools.routes
 
-Each cell of a table that names chapters gets the sum of their minutes, and each column of the routes its total.
+The last cell of each row that links to chapters gets the sum of their minutes.
 """
 
 import re
@@ -27,31 +27,16 @@ def chapter_minutes(name: str) -> int:
     return minutes(nbformat.read(BOOK / f"{name}.ipynb", as_version=4))
 
 
-def cell_minutes(cell: str) -> int:
-    """Add up the minutes of all chapters that a cell of a table links to."""
-    return sum(chapter_minutes(name) for name in CHAPTER.findall(cell))
-
-
 def filled(page: str) -> str:
-    """Return the page with the hours of every route: in its parts' cells, in their sums and in the last columns."""
-    totals: list[int] = []
+    """Return the page with the hours of every row of a table that links to chapters, in its last cell."""
     lines = []
     for line in page.splitlines():
-        cells = line.strip("|").split("|") if line.startswith("|") else []
-        if cells and cells[0].strip() == "in all":
-            line = f"|{cells[0]}|" + "".join(f" {in_words(total)} |" for total in totals)
-        elif CHAPTER.search(line) and " · " in line:
-            parts = [cell_minutes(cell) for cell in cells[1:]]
-            totals = [before + part for before, part in zip(totals or [0] * len(parts), parts, strict=True)]
-            line = f"|{cells[0]}|" + "".join(map(_with_time, cells[1:], parts))
-        elif CHAPTER.search(line) and cells:
-            line = "|".join(["", *cells[:-1], f" {in_words(cell_minutes(line))} |"])
+        names = CHAPTER.findall(line) if line.startswith("|") else []
+        if names:
+            before, _ = line.removesuffix("|").rsplit("|", 1)
+            line = f"{before}| {in_words(sum(map(chapter_minutes, names)))} |"
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _with_time(cell: str, total: int) -> str:
-    return re.sub(r" · .*", f" · {in_words(total)} |", cell) if total else f"{cell}|"
 
 
 def main() -> None:
