@@ -2,7 +2,7 @@
 
 Each page is one piece of HTML that holds its numbers, its style and its script, and contacts no server.
 The frame keeps it apart from the page around it, so several stand side by side, in the built book, in JupyterLab
-and in Colab. Introduced on the page Play of the book.
+and in Colab. Introduced on the page Play of the book, the filter explorer in chapter 3.
 """
 
 import base64
