@@ -157,3 +157,36 @@ def test_the_sliders_need_a_sampling_rate_and_are_small():
 def test_the_dipole_is_the_same_every_time_and_small():
     assert interactive.turning_dipole().source == interactive.turning_dipole().source
     assert len(interactive.turning_dipole().source.encode()) < 150_000
+
+
+LEAD = np.random.default_rng(0).standard_normal((1, 1000)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("x", "peaks", "message"),
+    [
+        (LEAD[0], [[100]], r"shape \(1000,\)"),
+        (LEAD[:, :290], [[100]], "at least 3 s"),
+        (LEAD.astype(int), [[100]], "int64"),
+        (LEAD * np.nan, [[100]], "not finite"),
+        (LEAD, [[100], [200]], "R peaks of 2 leads for 1"),
+        (LEAD, [[]], r"R peaks at \[\]"),
+        (LEAD, [[5]], "from 6 to 987"),
+        (LEAD, [[100, 988]], "from 6 to 987"),
+        (LEAD, [[100.0]], "whole numbers"),
+    ],
+)
+def test_leads_that_the_filter_explorer_cannot_show(x, peaks, message):
+    with pytest.raises(DataError, match=message):
+        interactive.filter_explorer(x, peaks)
+
+
+def test_the_filter_explorer_needs_its_band_and_is_small():
+    with pytest.raises(SettingError, match="fs=90"):
+        interactive.filter_explorer(LEAD, [[100]], fs=90)
+    with pytest.raises(DataError, match="filter_explorer: 2 names of leads for 1"):
+        interactive.filter_explorer(LEAD, [[100]], names=["one", "two"])
+    x = np.repeat(LEAD, 4, axis=0)
+    page = interactive.filter_explorer(x, [[100]] * 4)
+    assert page.source == interactive.filter_explorer(x.copy(), [np.array([100])] * 4).source
+    assert len(page.source.encode()) < 150_000

@@ -2,7 +2,7 @@
 
 Each page is one piece of HTML that holds its numbers, its style and its script, and contacts no server.
 The frame keeps it apart from the page around it, so several stand side by side, in the built book, in JupyterLab
-and in Colab. Introduced on the page Play of the book.
+and in Colab. Introduced on the page Play of the book, the filter explorer in chapter 3.
 """
 
 import base64
@@ -43,6 +43,13 @@ _NOTHING_FROM_ELSEWHERE = (
 )
 _SHORTEST = 100  # samples; the longest trajectory spans 81
 _LARGEST_SIDE = 512  # pixels; a browser computes every image anew when something is chosen
+# Lower corners in Hz that have a button, with what is said of them (Kligfield et al. 2007).
+_CORNERS = {0.05: ": routine", 0.5: "", 0.67: ": zero-phase limit", 1: ": this course", 2: ""}
+_STEPS = (28, 4, 5, 8)  # of the slider from one of them to the next, each by about 8 %
+_HIGH = 45  # Hz, the course's upper corner
+_ST_POINTS = (-0.06, 0.12)  # s from R, before the beat and after it, as in chapter 3
+_ST_DEPRESSION = -0.05  # mV that count (Thygesen et al. 2018)
+_SHORTEST_RECORD = 3  # s, as many as are shown
 
 
 @dataclass(frozen=True)
@@ -236,6 +243,83 @@ def field_sliders(signal: np.ndarray, fs: float = 100, *, name: str = "The lead"
     return make_page("Field sliders", "field_sliders", numbers, 1100)
 
 
+def filter_explorer(
+    x: np.ndarray,
+    peaks: Sequence[Sequence[int]],
+    fs: float = 100,
+    *,
+    names: Sequence[str] | None = None,
+    synthetic: bool = False,
+) -> Page:
+    """Make a page on which the band-pass filter's lower corner is moved, and the ST level follows.
+
+    A lead on millimetre paper, as recorded and after the filter; the filter's gain; and the ST level of both in mm (0.1
+    mV), the median over the record's beats of the sample 120 ms after R less the one 60 ms before it. The lower corner
+    runs from 0.05 to 2 Hz, the upper one is 45 Hz, and the filter is causal or zero-phase. The browser computes it as
+    :func:`ecgcourse.images.signals.bandpass` does, from the whole record, of which three seconds are shown.
+
+    Parameters
+    ----------
+    x : (N, T) array
+        One lead of each of N records in mV, as recorded. They are kept as float32.
+    peaks : N sequences of int
+        Samples of the R peaks of each.
+    fs : float
+        Sampling rate in Hz, above 90.
+    names : N strings, optional
+        What the leads are called; without it they are numbered from 1.
+    synthetic : bool
+        Say on the page that the records come from no patient.
+
+    Returns
+    -------
+    Page
+
+    Raises
+    ------
+    DataError
+        Another shape, less than 3 s, samples that aren't finite, names or peaks that aren't as many as leads, or a
+        lead's R peaks that are none or are too near to an end to be measured.
+    SettingError
+        An `fs` that isn't allowed, or so many records that the page would be larger than :data:`MAX_BYTES`.
+
+    References
+    ----------
+    Kligfield, P. et al. (2007). Recommendations for the standardization and interpretation of the electrocardiogram,
+    part I. Circulation 115(10), 1306–1324. doi:10.1161/CIRCULATIONAHA.106.180200 (lower corners).
+
+    Thygesen, K. et al. (2018). Fourth universal definition of myocardial infarction (2018). Circulation 138(20),
+    e618–e651. doi:10.1161/CIR.0000000000000617 (ST depression that counts).
+    """
+    if not 2 * _HIGH < fs < float("inf"):
+        raise SettingError(f"fs={fs}, but the filter's upper corner of {_HIGH} Hz needs more than {2 * _HIGH} Hz")
+    x = np.asarray(x)
+    if x.ndim != 2 or 0 in x.shape or x.shape[1] < _SHORTEST_RECORD * fs or x.dtype.kind != "f":
+        raise DataError(
+            f"filter_explorer: x is {x.dtype} of shape {x.shape}, but floats (N, T) of at least {_SHORTEST_RECORD} s "
+            "are needed, one lead of each record"
+        )
+    if not np.isfinite(x).all():
+        raise DataError("filter_explorer: x holds samples that are not finite; choose records without gaps")
+    names = [f"lead {number}" for number in range(1, len(x) + 1)] if names is None else list(names)
+    _check_names(names, len(x), "leads", "filter_explorer")
+    if len(peaks) != len(x):
+        raise DataError(f"filter_explorer: R peaks of {len(peaks)} leads for {len(x)}; give a list for each")
+    rows = zip(names, x, peaks, strict=True)
+    numbers = {
+        "fs": fs,
+        "high": _HIGH,
+        "corners": _lower_corners(),
+        "marks": list(_CORNERS.items()),
+        "stPoints": _ST_POINTS,
+        "depression": _ST_DEPRESSION,
+        "records": [{"name": name, "samples": _base64(lead), "peaks": _measured(p, x, fs)} for name, lead, p in rows],
+        "synthetic": synthetic,
+    }
+    scripts = ("paper.js", "filters.js")
+    return make_page("Filter explorer", "filter_explorer", numbers, 900, scripts, styles=("paper.css",))
+
+
 def turning_dipole() -> Page:
     """Make a page on which the heart vector turns through one beat and draws the six limb leads.
 
@@ -268,6 +352,27 @@ def turning_dipole() -> Page:
     axis = np.degrees(np.arctan2(2 / np.sqrt(3) * avf[qrs].mean(), one[qrs].mean()))
     numbers = {"fs": _BEAT_RATE, "one": one.tolist(), "avf": avf.tolist(), "axis": float(axis), "parts": parts}
     return make_page("Turning dipole", "turning_dipole", numbers, 760, ("paper.js",), styles=("paper.css",))
+
+
+def _lower_corners() -> list[float]:
+    """The slider's corners in Hz, in even steps on a logarithmic axis from one corner with a button to the next."""
+    marks = list(_CORNERS)
+    steps = zip(marks, marks[1:], _STEPS, strict=False)
+    parts = [np.geomspace(low, high, count, endpoint=False) for low, high, count in steps]
+    return [*np.concatenate(parts).round(3).tolist(), marks[-1]]
+
+
+def _measured(peaks: Sequence[int], x: np.ndarray, fs: float) -> list[int]:
+    """R peaks as a page is given them; DataError where the ST level can't be measured at each."""
+    peaks = np.asarray(peaks)
+    before, after = (round(shift * fs) for shift in _ST_POINTS)
+    right = peaks.ndim == 1 and peaks.dtype.kind in "iu" and len(peaks)
+    if not (right and peaks.min() + before >= 0 and peaks.max() + after < x.shape[1]):
+        raise DataError(
+            f"filter_explorer: R peaks at {peaks.tolist()}, but each lead needs one or more, as whole numbers from "
+            f"{-before} to {x.shape[1] - after - 1}"
+        )
+    return peaks.tolist()
 
 
 def _part_of_beat(waves: dict[str, dipole.Wave], name: str, first: str, last: str) -> dict[str, str | float]:
@@ -374,9 +479,9 @@ def _signals(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _check_names(names: Sequence[str], count: int, what: str) -> None:
+def _check_names(names: Sequence[str], count: int, what: str, caller: str = "pixel_explorer") -> None:
     if len(names) != count:
-        raise DataError(f"pixel_explorer: {len(names)} names of {what} for {count}; give one for each")
+        raise DataError(f"{caller}: {len(names)} names of {what} for {count}; give one for each")
 
 
 def _check_settings(size: int, bins: int, mtf_white: float, fs: float) -> None:

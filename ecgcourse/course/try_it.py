@@ -90,7 +90,7 @@ def page() -> Page:
         "examples": examples(),
         "card": _card(),
     }
-    scripts = ("records.js", "tables.js", "network.js", "paper.js")
+    scripts = ("records.js", "tables.js", "filters.js", "network.js", "paper.js")
     return make_page("Try it", "try_it", numbers, 1500, scripts, styles=("paper.css",))
 
 

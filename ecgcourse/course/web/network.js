@@ -60,21 +60,6 @@ function resample(x, rate, wanted) {
   });
 }
 
-/** Filter forward in time, section after section, from rest: scipy.signal.sosfilt. */
-function filtered(x, sections) {
-  const y = Float64Array.from(x);
-  for (const [b0, b1, b2, , a1, a2] of sections) {
-    let [first, second] = [0, 0];
-    for (let n = 0; n < y.length; n++) {
-      const out = b0 * y[n] + first;
-      first = b1 * y[n] - a1 * out + second;
-      second = b2 * y[n] - a2 * out;
-      y[n] = out;
-    }
-  }
-  return y;
-}
-
 /** Scale to mean 0 and standard deviation 1; a flat signal becomes zeros. */
 function zScore(x) {
   const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
