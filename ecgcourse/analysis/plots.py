@@ -354,7 +354,8 @@ def field_image(
     )
     corner = (left + band + gap, bottom)
     ax = _place(figure, *corner, side, side)
-    shown = _show(ax, image, len(signal), fs, low, high, _colour_map(cmap))
+    # The colour of the mean of what a dot covers, so that there is none that the bar lacks.
+    shown = _show(ax, image, len(signal), fs, low, high, cmap=_colour_map(cmap), interpolation_stage="data")
     above = _place(figure, corner[0], bottom + side + gap, side, band, sharex=ax)
     # Narrower than the curve above is high, so that its last tick label keeps clear of the image's first.
     beside = _place(figure, left, bottom, band - gap, side, sharey=ax)
@@ -909,9 +910,11 @@ def _limits(image: NDArray, limits: tuple[float, float] | None) -> tuple[float, 
 
 def _colour_map(cmap: str | Colormap) -> Colormap:
     try:
-        return plt.get_cmap(cmap)
+        found = plt.get_cmap(cmap)
     except (TypeError, ValueError):
         raise DataError(f"cmap is {shown(cmap)}; give a colour map of Matplotlib, such as 'RdBu_r'") from None
+    # All greys of uint8. Of other maps 65 colours, one for the middle: more make a figure's file large, no clearer.
+    return found if found.name == "gray" else found.resampled(65)
 
 
 def _history_frame(history: Any) -> pd.DataFrame:
@@ -1018,18 +1021,16 @@ def _image_rows(figure: Figure, n_rows: int, n_fields: int) -> NDArray:
     return axes
 
 
-def _show(
-    ax: Axes, image: NDArray, n_samples: int, fs: float, low: float, high: float, cmap: str | Colormap = "gray"
-) -> Any:
+def _show(ax: Axes, image: NDArray, n_samples: int, fs: float, low: float, high: float, **look: Any) -> Any:
     start, end = _span(n_samples, fs)
     shown = ax.imshow(
         image,
-        cmap=cmap,
         vmin=low,
         vmax=high,
         origin="upper",
         extent=(start, end, end, start),
         aspect="auto",
+        **{"cmap": "gray"} | look,
     )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5, integer=end > 5))
