@@ -111,6 +111,7 @@ def test_unknown_key_names_one_that_exists(key):
     [
         ("1.1", {"rate": 60, "width": 80, "height": 1.2}, "read the paper"),
         ("4.2", "neither", "a weak and a strong ECG"),
+        ("4.4", "pairs with T", "only the T wave"),
         ("10.4", lambda losses, patience: 3, "patience"),
         ("11.2", "AUROC", "probabilities to the third"),
         ("14.5", "the fall of the logit", "the same heart without CD"),

@@ -1,5 +1,6 @@
 import io
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -305,6 +306,27 @@ def test_field_image_display_range():
     assert shown(IMAGES[0] / 100 - 1) == (IMAGES[0].min() / 100 - 1, IMAGES[0].max() / 100 - 1)
     with pytest.raises(DataError, match="limits are"):
         shown(IMAGES[0], limits=(1, 1))
+
+
+def test_field_image_has_the_colours_that_are_asked_for():
+    def shown(**settings):
+        return plots.field_image(IMAGES[0] / 127.5 - 1, SIGNALS[0], FS, limits=(-1, 1), **settings).axes[0].images[0]
+
+    grey = shown().to_rgba(np.array([[-1, 0, 1]]))[0, :, :3]
+    np.testing.assert_allclose(grey, np.repeat([[0], [0.5], [1]], 3, axis=1), atol=0.01)
+    low, middle, high = shown(cmap="RdBu_r").to_rgba(np.array([[-1, 0, 1]]))[0, :, :3]
+    assert low[2] > 0.3 > low[0] and middle.min() > 0.95 and high[0] > 0.3 > high[2]
+    for unknown in ("blau", 3):
+        with pytest.raises(DataError, match="cmap is"):
+            shown(cmap=unknown)
+
+
+def test_lightened_colours_order_values_as_greys_do_and_are_nowhere_dark():
+    """Held against the lightness of CIELAB, as OpenCV calculates it."""
+    colours = plots.LIGHTENED(np.linspace(0, 1, 101))[None, :, :3].astype(np.float32)
+    lightness = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[0, :, 0]
+    assert (np.diff(lightness) > 0).all()
+    assert lightness[0] > 50 and lightness[-1] > 95
 
 
 def test_field_image_of_yes_and_no_has_a_bar_of_two_colours():

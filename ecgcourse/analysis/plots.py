@@ -2,7 +2,7 @@
 
 A figure is closed before it is returned: as the last expression of a notebook cell it is shown once, and no
 figure stays in memory. Save one with ``figure.savefig(path)``. Colours are those of Okabe and Ito, which
-people with colour-blindness can tell apart (https://jfly.uni-koeln.de/color/); images are grey.
+people with colour-blindness can tell apart (https://jfly.uni-koeln.de/color/); images are grey, as they are stored.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -25,7 +25,7 @@ from scipy.signal import welch
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecgcourse.analysis import calibration, decisions
-from ecgcourse.errors import DataError, brief
+from ecgcourse.errors import DataError, brief, shown
 from ecgcourse.images.fields import FIELDS
 from ecgcourse.learning.metrics import COLUMNS, auroc, average_precision, check_pair, names_of, sensitivity, specificity
 from ecgcourse.recipe import Task
@@ -37,6 +37,8 @@ CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW)
 LINE_STYLES = ("-", "--", "-.", ":")
 # Against, nothing, for: grey in the middle, so that a trace stays visible where nothing is attributed to it.
 FOR_AND_AGAINST = LinearSegmentedColormap.from_list("for_and_against", [BLUE, "#C8C8C8", VERMILION])
+# For fields that are to be read: dark is low and light is high, as in the stored image, but nothing is near black.
+LIGHTENED = LinearSegmentedColormap.from_list("lightened", plt.get_cmap("GnBu_r")(np.linspace(0.25, 1, 256)))
 
 _WIDTH = 7.2  # inches; at 100 dpi as wide as a page of the book, so that text keeps its size
 _STYLE = {
@@ -309,6 +311,7 @@ def field_image(
     title: str | None = None,
     label: str = "value",
     limits: tuple[float, float] | None = None,
+    cmap: str | Colormap = "gray",
 ) -> Figure:
     """Draw a field, or an image made from it, with its signal above and at the left.
 
@@ -329,25 +332,30 @@ def field_image(
     label : str
         What the image's values are, for the colour bar.
     limits : (low, high), optional
-        Values drawn black and white. Without it 0 and 255 for uint8 images, else the smallest and largest
-        value.
+        Values at the two ends of the colour map. Without it 0 and 255 for uint8 images, else the smallest and
+        largest value.
+    cmap : str or Colormap
+        A colour map of Matplotlib. Grey, from black to white, shows an image as it is stored. To read a field, take
+        one that diverges from its middle for the Gramian angular field, such as "RdBu_r" with limits (-1, 1), and
+        :data:`LIGHTENED` for the other two.
 
     Raises
     ------
     DataError
-        An image that isn't square, a signal that isn't (T,), a value that isn't finite, or limits in the
-        wrong order.
+        An image that isn't square, a signal that isn't (T,), a value that isn't finite, limits in the wrong order,
+        or a colour map that Matplotlib doesn't have.
     """
     fs = _sampling_rate(fs)
     image, signal = _square(image, "image"), _array(signal, "signal", ("T",))
-    low, high = _grey_limits(image, limits)
+    low, high = _limits(image, limits)
     side, band, left, bottom, gap = 4.2, 0.95, 0.75, 0.6, 0.12
     figure = plt.figure(
         figsize=(left + band + gap + side + 1.15, bottom + side + gap + band + (0.4 if title else 0.15))
     )
     corner = (left + band + gap, bottom)
     ax = _place(figure, *corner, side, side)
-    shown = _show(ax, image, len(signal), fs, low, high)
+    # The colour of the mean of what a dot covers, so that there is none that the bar lacks.
+    shown = _show(ax, image, len(signal), fs, low, high, cmap=_colour_map(cmap), interpolation_stage="data")
     above = _place(figure, corner[0], bottom + side + gap, side, band, sharex=ax)
     # Narrower than the curve above is high, so that its last tick label keeps clear of the image's first.
     beside = _place(figure, left, bottom, band - gap, side, sharey=ax)
@@ -891,13 +899,22 @@ def _whites(mtf_white: int, fields: Sequence[str] = FIELDS) -> list[int]:
     return [mtf_white if field == "MTF" else 255 for field in fields]
 
 
-def _grey_limits(image: NDArray, limits: tuple[float, float] | None) -> tuple[float, float]:
+def _limits(image: NDArray, limits: tuple[float, float] | None) -> tuple[float, float]:
     if limits is None:
         return (0, 255) if image.dtype == np.uint8 else (image.min(), image.max())
     low, high = limits
     if not low < high:
-        raise DataError(f"limits are {limits}; the first, drawn black, must be below the second, drawn white")
+        raise DataError(f"limits are {limits}; the first must be below the second")
     return low, high
+
+
+def _colour_map(cmap: str | Colormap) -> Colormap:
+    try:
+        found = plt.get_cmap(cmap)
+    except (TypeError, ValueError):
+        raise DataError(f"cmap is {shown(cmap)}; give a colour map of Matplotlib, such as 'RdBu_r'") from None
+    # All greys of uint8. Of other maps 65 colours, one for the middle: more make a figure's file large, no clearer.
+    return found if found.name == "gray" else found.resampled(65)
 
 
 def _history_frame(history: Any) -> pd.DataFrame:
@@ -1004,16 +1021,16 @@ def _image_rows(figure: Figure, n_rows: int, n_fields: int) -> NDArray:
     return axes
 
 
-def _show(ax: Axes, image: NDArray, n_samples: int, fs: float, low: float, high: float) -> Any:
+def _show(ax: Axes, image: NDArray, n_samples: int, fs: float, low: float, high: float, **look: Any) -> Any:
     start, end = _span(n_samples, fs)
     shown = ax.imshow(
         image,
-        cmap="gray",
         vmin=low,
         vmax=high,
         origin="upper",
         extent=(start, end, end, start),
         aspect="auto",
+        **{"cmap": "gray"} | look,
     )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5, integer=end > 5))

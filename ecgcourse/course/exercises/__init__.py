@@ -22,6 +22,7 @@ _REPLACED = {
     "3.1": "other leads",
     "3.4": "choose a corner",
     "4.2": "a weak and a strong ECG",
+    "4.4": "only the T wave",
     "5.3": "time backwards",
     "7.1": "at 500 Hz",
     "10.4": "patience",

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ecgcourse.course.exercises.judging import conditions, function, values, word
+from ecgcourse.course.exercises.judging import conditions, function, values
 from ecgcourse.images import fields, signals
 
 
@@ -86,6 +86,51 @@ def _is(answer: Callable, other: Callable) -> bool:
 
 def _empty_share(answer: Callable) -> float:
     return float(np.mean(~np.isfinite(_field_of(answer))))
+
+
+# --- 4: which way does T point?
+
+_QUIET, _R, _T = 0, 30, 55
+
+
+def points_with_r(field: np.ndarray, quiet: int, r: int, t: int) -> bool:
+    """Whether T is on the same side of the quiet level as R, the sample furthest from it.
+
+    R is an end of the range, so its row is the curve, or the curve upside down; R is the highest in it.
+    """
+    return field[r, t] > field[r, quiet]
+
+
+def _against_r(field: np.ndarray, quiet: int, r: int, t: int) -> bool:
+    return field[r, t] < field[r, quiet]
+
+
+def _further_out(field: np.ndarray, quiet: int, r: int, t: int) -> bool:
+    return field[t, t] > field[quiet, quiet]
+
+
+def _in_one_half(field: np.ndarray, quiet: int, r: int, t: int) -> bool:
+    return field[r, t] > 0
+
+
+@lru_cache(maxsize=1)
+def _beats() -> list[tuple[np.ndarray, bool]]:
+    """The fields of beats of R, S and T, and whether T points with R; the deeper S, the higher the quiet level lies."""
+    time = np.arange(80) / FS
+    found = []
+    for s, t in [(-0.1, 0.2), (-0.1, -0.2), (-0.4, 0.7), (-0.4, -0.2), (-0.9, 0.3), (-0.9, -0.3), (-0.9, -0.9)]:
+        bells = [(1, _R, 0.015), (s, 34, 0.015), (t, _T, 0.04)]
+        beat = sum(height * np.exp(-(((time - time[at]) / width) ** 2)) for height, at, width in bells)
+        found.append((fields.gramian_angular(signals.min_max(beat)), t > 0))
+    return found
+
+
+def _said_of_beats(answer: Callable) -> list:
+    return [answer(field.copy(), _QUIET, _R, _T) for field, _ in _beats()]
+
+
+def _right_of_beats(answer: Callable) -> int:
+    return sum(bool(said) == truth for said, (_, truth) in zip(_said_of_beats(answer), _beats(), strict=True))
 
 
 # --- 5: the curve out of a noisy image
@@ -203,15 +248,44 @@ EXERCISES = {
         hint="compare with pyts: GramianAngularField(image_size=len(x), method='difference').",
         atol=1e-6,
     ),
-    4: word(
-        "pairs with T",
-        ("all pairs", "R and S set the range in both beats, so pairs of moments without the T wave keep their value."),
-        ("pairs of T with T", "look at the rows of the T wave: their pairs with R and S change as well."),
+    4: conditions(
+        lambda: points_with_r,
+        (callable, lambda: True, "a function is needed that takes a field and three rows, so that it can be tried."),
         (
-            "none",
-            "turning over the whole curve changes nothing, but here R and S stay. The T wave moves relative to them.",
+            lambda answer: all(isinstance(one, bool | np.bool_) for one in _said_of_beats(answer)),
+            lambda: lambda field, quiet, r, t: field[r, t],
+            "True or False is wanted: compare two entries of the field.",
         ),
-        what="'all pairs', 'pairs with T', 'pairs of T with T' or 'none'",
+        (
+            lambda answer: len(set(_said_of_beats(answer))) == 2,
+            lambda: lambda field, quiet, r, t: True,
+            "it says the same of every beat.",
+        ),
+        (
+            lambda answer: _said_of_beats(answer) != _said_of_beats(_against_r),
+            lambda: _against_r,
+            "all beats are sorted, but the wrong way round. What is the largest entry in the row of R?",
+        ),
+        (
+            lambda answer: _said_of_beats(answer) != _said_of_beats(_further_out),
+            lambda: _further_out,
+            "an entry of the diagonal compares a moment with itself: both ends of the range look alike there.",
+        ),
+        (
+            lambda answer: _said_of_beats(answer) != _said_of_beats(_in_one_half),
+            lambda: _in_one_half,
+            "the sign of an entry says whether two samples lie in the same half of the range. A wave points away from "
+            "the quiet level, wherever that lies.",
+        ),
+        (
+            lambda answer: _right_of_beats(answer) == len(_beats()),
+            lambda: lambda field, quiet, r, t: field[quiet, t] > field[quiet, quiet],
+            lambda answer: (
+                f"it is right for {_right_of_beats(answer)} of {len(_beats())} beats. In which row of the field is the "
+                "whole curve?"
+            ),
+        ),
+        what="a function that takes a field (T, T) and the rows of a quiet sample, R and T, and returns True or False",
     ),
     5: conditions(
         lambda: curve_from_image,
