@@ -22,7 +22,7 @@ from ecgcourse.errors import EcgCourseError
 from ecgcourse.support.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
-NOTE = "published weights: learned from folds 1 to 8 of all of PTB-XL, stopped by fold 9, so no fair race"
+NOTE = "published weights, no fair race"
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
