@@ -1138,11 +1138,12 @@ def _class_grid(n_classes: int, title: str | None, x: str, y: str) -> tuple[Figu
     """Axes for each class, four in a row."""
     across = min(n_classes, 4)
     down = -(-n_classes // across)
+    side = min(6.4 / across, 2.6)
     figure, axes = plt.subplots(
         down,
         across,
         squeeze=False,
-        figsize=(_WIDTH, 0.55 + 1.6 * down),
+        figsize=(min(_WIDTH, 0.8 + (side + 0.4) * across), 0.55 + side * down),
         layout="constrained",
         subplot_kw={"box_aspect": 1},
     )
