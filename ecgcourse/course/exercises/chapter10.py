@@ -40,6 +40,10 @@ def _area(answer: object) -> float:
     return float(answer)
 
 
+def _losses(answer: object) -> np.ndarray:
+    return np.asarray(answer, dtype=float)
+
+
 EXERCISES = {
     1: values(
         lambda: 9,
@@ -138,5 +142,34 @@ EXERCISES = {
             f"that is not above {BAR}, which needs no ECG. What in a signal matters, wherever in time its beats lie?",
         ),
         what="one number, a macro AUROC",
+    ),
+    5: conditions(
+        lambda: 0.7 * 0.95 ** np.arange(60),
+        (
+            lambda answer: _losses(answer).ndim == 1 and len(_losses(answer)) > 1,
+            lambda: 0.05,
+            "hand in the losses of all steps as a list, one number per step, so that the fall can be seen.",
+        ),
+        (
+            lambda answer: np.isfinite(_losses(answer)).all(),
+            lambda: [0.7, 80.0, float("nan")],
+            "some losses are NaN or infinite: the steps are too long. Lower the learning rate.",
+        ),
+        (
+            lambda answer: (_losses(answer) >= 0).all(),
+            lambda: [0.7, 0.1, -0.2],
+            "a binary cross-entropy is never below 0. Is it the loss that you collected?",
+        ),
+        (
+            lambda answer: _losses(answer)[-1] < _losses(answer)[0],
+            lambda: [0.7, 0.4, 0.9],
+            "the loss doesn't fall. Is the gradient set to zero before each step, and the learning rate near 3e-4?",
+        ),
+        (
+            lambda answer: _losses(answer)[-1] < _losses(answer)[0] / 10,
+            lambda: [0.7, 0.5, 0.3],
+            "the loss falls, but not below a tenth of the first one yet. Take more steps; switch dropout off.",
+        ),
+        what="a list of losses",
     ),
 }
