@@ -95,7 +95,7 @@ def _counts(gates: Gates) -> bool:
 
 
 def _is_right_count(gates: Gates, lead: np.ndarray) -> bool:
-    # The other weights are zero, so the gates don't depend on the memory.
+    # The other weights are zero, so the gates don't depend on the hidden state.
     kept, let_in = (expit(_gate(gates, name, lead)) for name in ("forget", "input"))
     cell = 0.0
     for share, added in zip(kept, let_in * np.tanh(_gate(gates, "proposal", lead)), strict=True):
@@ -139,7 +139,7 @@ EXERCISES = {
         gru_weights,
         (
             lambda: gru_weights(directions=1),
-            "that is one direction. The other has tables of its own, and the linear layer reads from both.",
+            "that is one direction. The other has matrices of its own, and the linear layer reads from both.",
         ),
         (
             lambda: gru_weights() - 4 * 64,
@@ -147,18 +147,18 @@ EXERCISES = {
         ),
         (
             lambda: gru_weights(biases=1),
-            "PyTorch gives each of the three tables two biases, one for the sample and one for the memory.",
+            "PyTorch gives both gates and the candidate two biases each: one for the input, one for the hidden state.",
         ),
         (
             lambda: gru_weights(tables=4),
-            "four tables are an LSTM's. A GRU has two gates and a proposal.",
+            "four matrices of each kind are an LSTM's. A GRU has two gates and a proposal.",
         ),
         (
             lambda: gru_weights() - 4,
             "the four logits have biases, too.",
         ),
         what="a whole number",
-        hint="one direction first: three tables of 64 × 12, three of 64 × 64, two biases of 3 · 64. Then the logits.",
+        hint="one direction first: three matrices of 64 × 12, three of 64 × 64, two biases of 3 · 64. Then the logits.",
         rtol=0,
     ),
     2: function(
