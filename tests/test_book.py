@@ -180,14 +180,16 @@ def test_references_stand_once():
 def citations(text: str) -> set[tuple[str, str]]:
     """List (first author, year) of what is cited: "Wang and Oates ([2015](…))", "Efron 1979", "Cho et al."."""
     # Of the surnames of two words only those that are cited.
-    name = r"(?:[Vv]an (?:der )?|[Dd]e |Oliffson )?[A-Z][a-zà-ž]+(?:[A-Z][a-z]+)?"
+    name = r"(?:[Vv]an (?:der )?|[Dd]e |Oliffson )?[A-Z][a-zà-ž]+(?:-?[A-Z][a-z]+)?"
     found = re.findall(rf"({name})(?:(?:,\s{name})*,?\sand\s{name}|\set\sal\.)?,?\s+[(\[]*((?:19|20)\d\d)\b", text)
     return {(author, year) for author, year in found if author not in NOT_AUTHORS}
 
 
 def test_citations_are_found():
     text = "Wang and Oates ([2015](x)), [Efron 1979](x), Cho et al. 2014, McKee and Wulf 1995. Van Calster et al. 2019"
+    text += ", Moreno-Torres et al. 2012"
     expected = {("Wang", "2015"), ("Efron", "1979"), ("Cho", "2014"), ("McKee", "1995"), ("Van Calster", "2019")}
+    expected |= {("Moreno-Torres", "2012")}
     assert citations(text) == expected
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Polygon
 from matplotlib.text import Text
 from scipy.signal import welch
 from sklearn.calibration import calibration_curve
@@ -36,6 +37,9 @@ HISTORY = pd.DataFrame(
     }
 )
 MATRIX = RNG.integers(0, 300, (71, 71))
+MS, BOUNDS = np.arange(-300, 500, 2), (-190, -90, -45, 45, 360)
+WAVES = {"P": (-140, 0.15, 18), "Q": (-30, -0.15, 4), "R": (0, 1.2, 9), "S": (30, -0.2, 4), "T": (250, 0.4, 40)}
+BEAT = sum(height * np.exp(-(((MS - at) / width) ** 2) / 2) for at, height, width in WAVES.values())
 COUNTED = pd.DataFrame(
     [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]], columns=CLASSES, dtype=bool, index=[7, 8, 9, 11]
 )
@@ -56,6 +60,7 @@ FIGURES = {
     "confusion_matrix": lambda: plots.confusion_matrix(MATRIX[:6, :6], names(6), title="matrix"),
     "class_counts": lambda: plots.class_counts(COUNTED, title="counts"),
     "spectrum": lambda: plots.spectrum(SIGNALS, FS, band=(1, 45), title="spectrum"),
+    "conduction": lambda: plots.conduction(BEAT, MS, BOUNDS, title="a beat"),
 }
 
 
@@ -647,3 +652,46 @@ def test_leads_and_images_marks_what_is_synthetic(synthetic):
 def test_leads_and_images_refuses_a_white_that_is_no_grey_level():
     with pytest.raises(DataError, match="mtf_white is 0"):
         plots.leads_and_images(SIGNALS, IMAGES, FS, mtf_white=0)
+
+
+# --- The conduction system ---
+
+
+def test_conduction_colours_a_beat_like_the_muscle_that_is_active_and_keeps_its_paths_in_that_muscle():
+    heart, ax = plots.conduction(BEAT, MS, BOUNDS).axes
+    spans = ax.patches[:4]
+    assert [span.get_x() for span in spans] + [spans[-1].get_x() + spans[-1].get_width()] == pytest.approx(BOUNDS)
+    atria, ventricles, *cavities = (each for each in heart.patches if isinstance(each, Polygon))
+    assert spans[0].get_facecolor() == atria.get_facecolor() and spans[2].get_facecolor() == ventricles.get_facecolor()
+
+    def within(muscle, points):
+        hollow = np.any([cavity.get_path().contains_points(points) for cavity in cavities], axis=0)
+        return muscle.get_path().contains_points(points) & ~hollow
+
+    paths = [line.get_xydata() for line in heart.lines if not line.get_label().startswith("_")]
+    his, right, left, *fibers = paths
+    assert within(atria, his[:20]).all() and within(ventricles, his[-20:]).all(), "the only way through the gap"
+    assert not (within(atria, his) | within(ventricles, his)).all(), "which doesn't conduct"
+    assert not within(ventricles, atria.get_xy()).any() and not within(atria, ventricles.get_xy()).any()
+    assert within(ventricles, np.concatenate([right, left, *fibers])[1:]).all()
+    assert (right[10:, 0] < np.interp(-right[10:, 1], -left[:, 1], left[:, 0])).all(), (
+        "the patient's right is at the left"
+    )
+    assert within(atria, np.array([each.center for each in heart.patches if isinstance(each, Circle)])).all()
+
+
+def test_conduction_names_the_waves_where_they_are_and_measures_the_intervals():
+    ax = plots.conduction(BEAT, MS, BOUNDS).axes[1]
+    for text in ax.texts:
+        if text.get_text() in WAVES:
+            at, height, _ = WAVES[text.get_text()]
+            x, y = text.get_position()
+            assert abs(x - at) <= 8 and 0 < (y - height) * np.sign(height) < 0.1
+    assert texts(ax) == {*WAVES, "PR", "QRS", "QT"}
+    lengths = {line.get_label()[1:]: np.ptp(line.get_xdata()) for line in ax.lines[2:]}
+    assert lengths == {"PR": 145, "QRS": 90, "QT": 405}
+    upright = texts(plots.conduction(np.where(BEAT < 0, 0, BEAT), MS, BOUNDS).axes[1])
+    assert {"Q", "S"}.isdisjoint(upright), "a beat that has neither Q nor S"
+    for wrong in ((-190, -90, -95, 45, 360), (-190, -90, -45, 45, 600), (-190, -190.5, -45, 45, 360)):
+        with pytest.raises(DataError, match="five rising times"):
+            plots.conduction(BEAT, MS, wrong)

@@ -16,11 +16,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, Patch, Polygon, Rectangle
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import make_interp_spline
 from scipy.signal import welch
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -77,6 +79,34 @@ _SMALL_BOX, _LARGE_BOX = 1, 5
 _PAPER_DPI = 4 * _MM_PER_INCH  # whole pixels per mm, or the boxes would look uneven
 _SYNTHETIC = "SYNTHETIC: made by a program, no patient"
 _PAPER, _PAPER_MINOR, _PAPER_MAJOR = "#FFFAFA", "#F8DADA", "#EBA9A9"
+
+# A heart from the front, cut open, so the patient's right is at the left: muscle and cavities, points of closed curves.
+_ATRIA = ((18, 62), (11, 70), (11, 84), (19, 93), (30, 94), (41, 90), (52, 92), (66, 95), (81, 91), (88, 82), (86, 69))
+_ATRIA += ((79, 63), (66, 63), (50, 62), (34, 62))
+_VENTRICLES = ((17, 55), (14, 46), (19, 31), (34, 17), (54, 7), (71, 2), (84, 11), (91, 30), (89, 48), (81, 57))
+_VENTRICLES += ((66, 58), (51, 57), (34, 57))
+_CAVITIES = {
+    "right\natrium": ((21, 66), (16, 72), (16, 82), (22, 89), (31, 89), (41, 85), (45, 76), (43, 67), (33, 66)),
+    "left\natrium": ((53, 67), (50, 76), (52, 85), (62, 90), (76, 88), (83, 81), (82, 71), (76, 67), (65, 67)),
+    "left\nventricle": ((58, 50), (59, 39), (63, 27), (68, 17), (73, 17), (78, 27), (79, 40), (77, 50), (67, 53)),
+    "right\nventricle": ((22, 51), (19, 45), (24, 32), (38, 20), (53, 14), (55, 18), (49, 29), (46, 40), (44, 50)),
+}
+_NAMES_AT = ((30, 77), (67, 77.5), (68.8, 41), (33, 42))
+_SINUS_NODE, _AV_NODE, _DIVISION = (19.5, 91.5), (46.5, 64), (51.5, 53)
+_ATRIAL_WAYS = (
+    (_SINUS_NODE, (15.2, 86), (13, 79), (13.6, 69)),
+    (_SINUS_NODE, (30, 91.8), (42, 87.8), (55, 91.3), (68, 92.8), (83, 86)),
+    ((43, 87.9), (47, 83), (47.7, 75), (46.9, 67)),
+)
+_BUNDLES = {
+    "His": (_AV_NODE, (49, 59), _DIVISION),
+    "right": (_DIVISION, (48.5, 44), (50.5, 32), (55, 21), (57, 13)),
+    "left": (_DIVISION, (55.5, 46), (57, 36), (60.5, 26), (65.5, 15)),
+}
+_FIBERS = (
+    ((57, 13), (46, 14), (33, 21), (22, 32), (17, 43)),
+    ((65.5, 15), (72, 11.5), (79, 19), (83, 32), (82, 45)),
+)
 
 
 def _figure(function: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -853,6 +883,51 @@ def spectrum(
     return figure
 
 
+@_figure
+def conduction(beat: ArrayLike, ms: ArrayLike, bounds: ArrayLike, title: str | None = None) -> Figure:
+    """Draw the heart's conduction system beside a beat whose parts have the colours of what is active.
+
+    The heart is a scheme, seen from the front and cut open, so that the patient's right is at the left. Between atria
+    and ventricles lies tissue that doesn't conduct, through which only the bundle of His leads. A wave Q or S is named
+    where the curve dips below 0 mV by more than a fiftieth of R.
+
+    Parameters
+    ----------
+    beat : (T,) array
+        One lead in mV, with the level before P at 0 and R as the highest sample between start and end of QRS.
+    ms : (T,) array
+        Times of its samples in ms, rising.
+    bounds : (5,) array
+        Times in ms, rising: start and end of P, start and end of QRS, end of T.
+    title : str, optional
+        Of the beat.
+
+    Raises
+    ------
+    DataError
+        Other shapes, a value that isn't finite, or times that don't rise, lie outside the beat or enclose no sample.
+
+    References
+    ----------
+    Sánchez-Quintana and Ho, Anatomy of cardiac nodes and atrioventricular specialized conduction system, Revista
+    Española de Cardiología 56, 2003, doi:10.1016/S0300-8932(03)77019-5.
+    """
+    beat = _array(beat, "beat", ("T",))
+    ms, bounds = _array(ms, "ms", beat.shape), _array(bounds, "bounds", (5,))
+    places = np.searchsorted(ms, bounds)
+    if (np.diff(ms) <= 0).any() or (np.diff(places) <= 0).any() or bounds[0] < ms[0] or bounds[-1] > ms[-1]:
+        raise DataError(
+            f"bounds are {bounds.tolist()}, and the beat runs from {ms[0]:g} to {ms[-1]:g} ms; give five rising times "
+            "within it: start and end of P, start and end of QRS, end of T"
+        )
+    figure = plt.figure(figsize=(_WIDTH, 4.3))
+    _draw_heart(_place(figure, 0, 0, 3.9, 4.3))
+    ax = _place(figure, 4.4, 0.6, 2.7, 3.35)
+    _draw_activation(ax, beat, ms, bounds, places)
+    ax.set(title=title, xlabel="time (ms)", ylabel="mV")
+    return figure
+
+
 def _sampling_rate(fs: float) -> float:
     if not isinstance(fs, Real) or not np.isfinite(fs) or fs <= 0:
         raise DataError(f"the sampling rate is {fs!r}; it must be a positive number of Hz")
@@ -1316,3 +1391,99 @@ def _annotate_paper(ax: Axes, height: float, fs: float, title: str | None, synth
     if synthetic:
         right = ax.get_xlim()[1] - 5
         ax.text(right, 5, _SYNTHETIC, fontsize=13, fontweight="bold", va="center", ha="right")
+
+
+def _pale(color: str, share: float) -> tuple[float, ...]:
+    """A colour mixed with white."""
+    return tuple(1 - share * (1 - np.array(to_rgb(color))))
+
+
+def _active_colors() -> dict[str, tuple[float, ...]]:
+    """What is active in a beat, in the order of time."""
+    return {
+        "atria activated": _pale(SKY_BLUE, 0.7),
+        "AV node, bundles": _pale(GREEN, 0.5),
+        "ventricles activated": _pale(VERMILION, 0.5),
+        "ventricles recover": _pale(VERMILION, 0.17),
+    }
+
+
+def _smooth(points: ArrayLike, closed: bool = False) -> NDArray[np.float64]:
+    """A smooth curve through points, (P, 2) -> (200, 2)."""
+    points = np.array([*points, points[0]] if closed else points, dtype=np.float64)
+    # Centripetal: by the root of the distances, so that the curve doesn't swing out between near points.
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1) ** 0.5)])
+    spline = make_interp_spline(along, points, min(3, len(points) - 1), bc_type="periodic" if closed else None)
+    return spline(np.linspace(0, along[-1], 200))
+
+
+def _draw_heart(ax: Axes) -> None:
+    atria, _, ventricles, _ = _active_colors().values()
+    ax.set(xlim=(-14, 118), ylim=(-16, 127.7), aspect="equal")
+    ax.set_axis_off()
+    for points, color in ((_ATRIA, atria), (_VENTRICLES, ventricles)):
+        ax.add_patch(Polygon(_smooth(points, closed=True), facecolor=color, edgecolor="0.35"))
+    for (name, points), (x, y) in zip(_CAVITIES.items(), _NAMES_AT, strict=True):
+        ax.add_patch(Polygon(_smooth(points, closed=True), facecolor="white", edgecolor="0.55", linewidth=0.8))
+        ax.text(x, y, name, ha="center", va="center", fontsize=8, color="0.3")
+    # The vein opens into the right atrium.
+    ax.fill_between([22.5, 31], 88, 108, color="white", zorder=2)
+    ax.vlines([22.5, 31], [92.5, 93], 108, color="0.35", linewidth=1)
+    look = {"color": GREEN, "solid_capstyle": "round"}
+    for name, points in _BUNDLES.items():
+        ax.plot(*_smooth(points).T, linewidth=3.5 if name == "His" else 2.2, label=name, **look)
+    for points, outwards in zip(_FIBERS, (1, -1), strict=True):
+        fiber = _smooth(points)
+        ax.plot(*fiber.T, linewidth=1.2, label="Purkinje", **look)
+        along = np.gradient(fiber, axis=0)[40::35]
+        along *= 2.3 / np.linalg.norm(along, axis=1, keepdims=True)
+        twigs = [fiber[40::35], fiber[40::35] + along + outwards * along @ [[0, 1], [-1, 0]]]
+        ax.add_collection(LineCollection(np.stack(twigs, axis=1), linewidths=1.2, colors=GREEN))
+    for center, color in ((_SINUS_NODE, BLUE), (_AV_NODE, GREEN)):
+        ax.add_patch(Circle(center, 3, facecolor=color, edgecolor="white", zorder=5))
+    for points in _ATRIAL_WAYS:
+        way = Path(_smooth(points))
+        ax.add_patch(FancyArrowPatch(path=way, arrowstyle="-|>", mutation_scale=9, color=BLUE, linewidth=1.3))
+    _name_parts(ax)
+
+
+def _name_parts(ax: Axes) -> None:
+    ax.text(26.7, 110, "superior\nvena cava", ha="center", va="bottom", fontsize=9, color="0.3")
+    words = {
+        "sinus\nnode": ((16.7, 92.5), (5, 99), "right"),
+        "AV node": ((44.4, 61.6), (5, 58.6), "right"),
+        "bundle\nof His": ((51, 59.3), (94, 60), "left"),
+        "Purkinje\nfibers": ((83.5, 30), (99, 24), "left"),
+        "right bundle\nbranch": ((56, 15), (38, -8), "center"),
+        "left bundle\nbranch": ((64.8, 17), (80, -8), "center"),
+    }
+    for word, (part, place, align) in words.items():
+        line = {"arrowstyle": "-", "color": "0.35", "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0}
+        ax.annotate(word, part, place, ha=align, va="center", fontsize=9, arrowprops=line)
+
+
+def _draw_activation(ax: Axes, beat: NDArray, ms: NDArray, bounds: NDArray, places: NDArray) -> None:
+    """Draw a beat over spans in the colours of the heart's parts, with its waves and intervals."""
+    colors = _active_colors()
+    for start, end, color in zip(bounds[:-1], bounds[1:], colors.values(), strict=True):
+        ax.axvspan(start, end, color=color, linewidth=0)
+    ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":")
+    ax.plot(ms, beat, color=BLACK)
+    height, (p_start, p_end, qrs_start, qrs_end, t_end) = float(np.ptp(beat)), places
+    r = qrs_start + beat[qrs_start : qrs_end + 1].argmax()
+    q, s = qrs_start + beat[qrs_start : r + 1].argmin(), r + beat[r : qrs_end + 1].argmin()
+    p, t = (a + np.abs(beat[a:b]).argmax() for a, b in ((p_start, p_end), (qrs_end, t_end)))
+    for name, at in zip("PQRST", (p, q, r, s, t), strict=True):
+        if name in "PRT" or beat[at] < -beat[r] / 50:
+            side = -1 if name in "QS" or beat[at] < 0 else 1
+            x = ms[at] + {"Q": -8, "S": 8}.get(name, 0)
+            y = beat[at] + side * 0.02 * height
+            ax.text(x, y, name, ha="center", va="bottom" if side > 0 else "top", fontweight="bold")
+    lines = {"PR": (bounds[0], bounds[2]), "QRS": (bounds[2], bounds[3]), "QT": (bounds[2], bounds[4])}
+    for row, (name, (start, end)) in enumerate(lines.items(), start=1):
+        y = beat.min() - (0.06 + 0.085 * row) * height
+        ax.plot([start, end], [y, y], color=BLACK, marker="|", linewidth=1.2, label=f"_{name}")
+        ax.text(end + 10, y, name, va="center", fontsize=9)
+    ax.set(xlim=(bounds[0] - 50, bounds[-1] + 95), ylim=(beat.min() - 0.38 * height, beat.max() + 0.12 * height))
+    handles = [Patch(color=color, label=label) for label, color in colors.items()]
+    ax.legend(handles=handles, loc="upper right", fontsize=8, handlelength=0.9, frameon=True, framealpha=1)
