@@ -1,7 +1,7 @@
 """What suits the device that a training runs on: in which precision to calculate, and how channels lie in memory.
 
 By the compute capability of an NVIDIA GPU, as NVIDIA documents its cards; nothing is measured at the start.
-``benchmarks/gpu.py`` measures what pays on a card. Introduced in chapter 10.
+``benchmarks/gpu.py`` measures what pays on a card. Introduced in chapter 19.
 """
 
 import dataclasses
