@@ -46,7 +46,7 @@ def draw_leads(axes: list[Axes], x: np.ndarray) -> None:
 def draw_images(axes: list[Axes], images: np.ndarray) -> None:
     for number, (ax, image) in enumerate(zip(axes, images, strict=True)):
         # A Markov transition field ends at grey level 51; each image is shown over its own range.
-        ax.imshow(image, cmap="cividis")
+        ax.imshow(image, cmap="gray")
         ax.set_xticks([])
         ax.set_yticks([])
         for spine in ax.spines.values():
