@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch, Polygon, Rectangle
 from matplotlib.path import Path
@@ -27,7 +27,7 @@ from scipy.signal import welch
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ecgcourse.analysis import calibration, decisions
-from ecgcourse.errors import DataError, brief, shown
+from ecgcourse.errors import DataError, brief
 from ecgcourse.images.fields import FIELDS
 from ecgcourse.learning.metrics import COLUMNS, auroc, average_precision, check_pair, names_of, sensitivity, specificity
 from ecgcourse.recipe import Task
@@ -80,6 +80,13 @@ _PAPER_DPI = 4 * _MM_PER_INCH  # whole pixels per mm, or the boxes would look un
 _SYNTHETIC = "SYNTHETIC: made by a program, no patient"
 _PAPER, _PAPER_MINOR, _PAPER_MAJOR = "#FFFAFA", "#F8DADA", "#EBA9A9"
 
+# What is active in a beat, in the order of time.
+_ACTIVE = {
+    "atria activated": to_rgba(SKY_BLUE, 0.7),
+    "AV node, bundles": to_rgba(GREEN, 0.5),
+    "ventricles activated": to_rgba(VERMILION, 0.5),
+    "ventricles recover": to_rgba(VERMILION, 0.17),
+}
 # A heart from the front, cut open, so the patient's right is at the left: muscle and cavities, points of closed curves.
 _ATRIA = ((18, 62), (11, 70), (11, 84), (19, 93), (30, 94), (41, 90), (52, 92), (66, 95), (81, 91), (88, 82), (86, 69))
 _ATRIA += ((79, 63), (66, 63), (50, 62), (34, 62))
@@ -987,7 +994,7 @@ def _colour_map(cmap: str | Colormap) -> Colormap:
     try:
         found = plt.get_cmap(cmap)
     except (TypeError, ValueError):
-        raise DataError(f"cmap is {shown(cmap)}; give a colour map of Matplotlib, such as 'RdBu_r'") from None
+        raise DataError(f"cmap is {brief(repr(cmap))}; give a colour map of Matplotlib, such as 'RdBu_r'") from None
     # All greys of uint8. Of other maps 65 colours, one for the middle: more make a figure's file large, no clearer.
     return found if found.name == "gray" else found.resampled(65)
 
@@ -1096,16 +1103,26 @@ def _image_rows(figure: Figure, n_rows: int, n_fields: int) -> NDArray:
     return axes
 
 
-def _show(ax: Axes, image: NDArray, n_samples: int, fs: float, low: float, high: float, **look: Any) -> Any:
+def _show(
+    ax: Axes,
+    image: NDArray,
+    n_samples: int,
+    fs: float,
+    low: float,
+    high: float,
+    cmap: str | Colormap = "gray",
+    **look: Any,
+) -> Any:
     start, end = _span(n_samples, fs)
     shown = ax.imshow(
         image,
+        cmap=cmap,
         vmin=low,
         vmax=high,
         origin="upper",
         extent=(start, end, end, start),
         aspect="auto",
-        **{"cmap": "gray"} | look,
+        **look,
     )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(5, integer=end > 5))
@@ -1393,21 +1410,6 @@ def _annotate_paper(ax: Axes, height: float, fs: float, title: str | None, synth
         ax.text(right, 5, _SYNTHETIC, fontsize=13, fontweight="bold", va="center", ha="right")
 
 
-def _pale(color: str, share: float) -> tuple[float, ...]:
-    """A colour mixed with white."""
-    return tuple(1 - share * (1 - np.array(to_rgb(color))))
-
-
-def _active_colors() -> dict[str, tuple[float, ...]]:
-    """What is active in a beat, in the order of time."""
-    return {
-        "atria activated": _pale(SKY_BLUE, 0.7),
-        "AV node, bundles": _pale(GREEN, 0.5),
-        "ventricles activated": _pale(VERMILION, 0.5),
-        "ventricles recover": _pale(VERMILION, 0.17),
-    }
-
-
 def _smooth(points: ArrayLike, closed: bool = False) -> NDArray[np.float64]:
     """A smooth curve through points, (P, 2) -> (200, 2)."""
     points = np.array([*points, points[0]] if closed else points, dtype=np.float64)
@@ -1418,7 +1420,7 @@ def _smooth(points: ArrayLike, closed: bool = False) -> NDArray[np.float64]:
 
 
 def _draw_heart(ax: Axes) -> None:
-    atria, _, ventricles, _ = _active_colors().values()
+    atria, _, ventricles, _ = _ACTIVE.values()
     ax.set(xlim=(-14, 118), ylim=(-16, 127.7), aspect="equal")
     ax.set_axis_off()
     for points, color in ((_ATRIA, atria), (_VENTRICLES, ventricles)):
@@ -1464,8 +1466,7 @@ def _name_parts(ax: Axes) -> None:
 
 def _draw_activation(ax: Axes, beat: NDArray, ms: NDArray, bounds: NDArray, places: NDArray) -> None:
     """Draw a beat over spans in the colours of the heart's parts, with its waves and intervals."""
-    colors = _active_colors()
-    for start, end, color in zip(bounds[:-1], bounds[1:], colors.values(), strict=True):
+    for start, end, color in zip(bounds[:-1], bounds[1:], _ACTIVE.values(), strict=True):
         ax.axvspan(start, end, color=color, linewidth=0)
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":")
     ax.plot(ms, beat, color=BLACK)
@@ -1485,5 +1486,5 @@ def _draw_activation(ax: Axes, beat: NDArray, ms: NDArray, bounds: NDArray, plac
         ax.plot([start, end], [y, y], color=BLACK, marker="|", linewidth=1.2, label=f"_{name}")
         ax.text(end + 10, y, name, va="center", fontsize=9)
     ax.set(xlim=(bounds[0] - 50, bounds[-1] + 95), ylim=(beat.min() - 0.38 * height, beat.max() + 0.12 * height))
-    handles = [Patch(color=color, label=label) for label, color in colors.items()]
+    handles = [Patch(color=color, label=label) for label, color in _ACTIVE.items()]
     ax.legend(handles=handles, loc="upper right", fontsize=8, handlelength=0.9, frameon=True, framealpha=1)

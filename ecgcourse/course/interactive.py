@@ -128,9 +128,7 @@ def pixel_explorer(
         than :data:`MAX_BYTES`.
     """
     x = _signals(x)
-    records = [f"record {number}" for number in range(1, len(x) + 1)] if records is None else list(records)
-    _check_names(records, len(x), "records")
-    _check_names(leads, x.shape[1], "leads")
+    records, leads = _names(records, len(x), "record"), _names(leads, x.shape[1], "lead")
     _check_settings(size, bins, mtf_white, fs)
     numbers = {
         "length": x.shape[2],
@@ -139,7 +137,7 @@ def pixel_explorer(
         "bins": bins,
         "mtfWhite": mtf_white,
         "records": records,
-        "leads": list(leads),
+        "leads": leads,
         "samples": [[_base64(lead) for lead in record] for record in x],
         "synthetic": synthetic,
     }
@@ -301,8 +299,7 @@ def filter_explorer(
         )
     if not np.isfinite(x).all():
         raise DataError("filter_explorer: x holds samples that are not finite; choose records without gaps")
-    names = [f"lead {number}" for number in range(1, len(x) + 1)] if names is None else list(names)
-    _check_names(names, len(x), "leads", "filter_explorer")
+    names = _names(names, len(x), "lead", "filter_explorer")
     if len(peaks) != len(x):
         raise DataError(f"filter_explorer: R peaks of {len(peaks)} leads for {len(x)}; give a list for each")
     rows = zip(names, x, peaks, strict=True)
@@ -479,9 +476,11 @@ def _signals(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _check_names(names: Sequence[str], count: int, what: str, caller: str = "pixel_explorer") -> None:
+def _names(names: Sequence[str] | None, count: int, what: str, caller: str = "pixel_explorer") -> list[str]:
+    names = [f"{what} {number}" for number in range(1, count + 1)] if names is None else list(names)
     if len(names) != count:
-        raise DataError(f"{caller}: {len(names)} names of {what} for {count}; give one for each")
+        raise DataError(f"{caller}: {len(names)} names of {what}s for {count}; give one for each")
+    return names
 
 
 def _check_settings(size: int, bins: int, mtf_white: float, fs: float) -> None:

@@ -18,16 +18,16 @@ Gates = dict[str, tuple[float, float]]
 # --- 1: counting
 
 
-def gru_weights(hidden: int = 64, leads: int = 12, directions: int = 2, tables: int = 3, biases: int = 2) -> int:
-    one_direction = tables * hidden * (leads + hidden + biases)
+def gru_weights(hidden: int = 64, leads: int = 12, directions: int = 2, matrices: int = 3, biases: int = 2) -> int:
+    one_direction = matrices * hidden * (leads + hidden + biases)
     return directions * one_direction + 4 * (directions * hidden + 1)
 
 
-# --- 2: half a memory
+# --- 2: a second of memory
 
 
 def bias_for(seconds: float, fs: float) -> float:
-    """Bias of the update gate with which half of the memory is left after `seconds`."""
+    """Bias of the update gate with which half of the hidden state is left after `seconds`."""
     return float(logit(_share_kept(seconds, fs)))
 
 
@@ -150,7 +150,7 @@ EXERCISES = {
             "PyTorch gives both gates and the candidate two biases each: one for the input, one for the hidden state.",
         ),
         (
-            lambda: gru_weights(tables=4),
+            lambda: gru_weights(matrices=4),
             "four matrices of each kind are an LSTM's. A GRU has two gates and a proposal.",
         ),
         (

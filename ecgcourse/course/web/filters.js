@@ -21,7 +21,7 @@ function bandPass(fs, low, high) {
   });
 }
 
-/** By which factor the sections change the height of a wave of so many Hz. */
+/** The sections' gain at a frequency in Hz. */
 function gainAt(frequency, sections, fs) {
   const angle = (2 * Math.PI * frequency) / fs;
   const modulus = (c0, c1, c2) =>
@@ -47,7 +47,7 @@ function filtered(x, sections, before = 0) {
   return y;
 }
 
-/** Filter forward and back: scipy.signal.sosfiltfilt, which first turns so many samples over at each end. */
+/** Filter forward and back: scipy.signal.sosfiltfilt, which first extends x oddly at each end. */
 function zeroPhase(x, sections) {
   const [pad, last] = [3 * (2 * sections.length + 1), x.length - 1];
   const longer = Float64Array.from({ length: x.length + 2 * pad }, (_, k) => {
